@@ -1,0 +1,43 @@
+"""Keep secrets out of everything that is written for people to read."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+MASK = "********"
+
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
+# libpq's key words and environment names, in conninfo strings, YAML, JSON and tools' messages
+_KEY_PASSWORD = re.compile(
+    r"""(?P<head>\b\w*(?:password|passwd|secret)\w*["']?\s*[=:]\s*)(?:'[^']*'|"[^"]*"|[^\s'",]+)""",
+    re.IGNORECASE,
+)
+# ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals
+_SQL_PASSWORD = re.compile(r"(?P<head>\bPASSWORD\s+)'[^']*'", re.IGNORECASE)
+
+_known: set[str] = set()
+
+
+def remember(secret: str | None) -> None:
+    """Mask this very value from now on, wherever it appears."""
+    # A secret shorter than that would mask ordinary words: the patterns have to do.
+    if secret and len(secret) >= 4:
+        _known.add(secret)
+
+
+def mask(text: str) -> str:
+    """Return the text with known secrets and what looks like a password replaced."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    for pattern in (_URL_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD):
+        text = pattern.sub(rf"\g<head>{MASK}", text)
+    return text
+
+
+class MaskingFormatter(logging.Formatter):
+    """A log formatter whose output holds no secret, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format the record and mask the result."""
+        return mask(super().format(record))
