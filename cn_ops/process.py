@@ -86,7 +86,6 @@ class Running:
         self._errors = errors
         self._started = time.monotonic()
 
-    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return bool(self._command.is_alive())
@@ -98,7 +97,7 @@ class Running:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = 0.001
-        while self.alive:
+        while self.alive():
             if deadline is not None and time.monotonic() >= deadline:
                 self.end()
                 raise TimedOut(f"`{shown(self.argv)}` did not end within {timeout:g} s", evidence=self._stderr())
@@ -113,12 +112,12 @@ class Running:
             (signal.SIGTERM, TERMINATE_GRACE),
             (signal.SIGKILL, TERMINATE_GRACE),
         ):
-            if not self.alive:
+            if not self.alive():
                 break
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
             deadline = time.monotonic() + grace
-            while self.alive and time.monotonic() < deadline:
+            while self.alive() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
     def _completed(self, *, check: bool) -> Completed:

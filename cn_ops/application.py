@@ -1,0 +1,107 @@
+"""The node as its users meet it: its health, and what it serves."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from cn_ops.errors import TimedOut, VerificationFailed
+
+# One answer may take this long; the deadline is for all tries together.
+TRY_SECONDS = 5.0
+LARGEST_ANSWER = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, or why there was none (``status`` 0)."""
+
+    status: int
+    body: bytes
+    problem: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        if self.problem:
+            return self.problem
+        return f"HTTP {self.status}: {self.body[:200].decode(errors='replace').strip()}"
+
+
+def get(url: str, *, timeout: float = TRY_SECONDS) -> Answer:
+    """Ask once; ``timeout`` in seconds. Never raises for what the network or the server does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the node is local: no proxy
+    try:
+        with opener.open(url, timeout=timeout) as response:
+            return Answer(response.status, response.read(LARGEST_ANSWER))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read(LARGEST_ANSWER))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return Answer(0, b"", problem=f"no answer: {reason}")
+
+
+def wait_healthy(
+    url: str,
+    deadline: float,
+    *,
+    gave_up: Callable[[], str | None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until ``url`` answers 200, at most ``deadline`` seconds in all.
+
+    ``gave_up`` may say why waiting longer is useless (the service has ended). Raises ``TimedOut``.
+    """
+    end = clock() + deadline
+    wait = 0.02
+    last = Answer(0, b"", problem="it was never asked")
+    while (left := end - clock()) > 0:
+        last = get(url, timeout=min(TRY_SECONDS, left))
+        if last.status == 200:
+            return
+        if reason := gave_up():
+            raise TimedOut(f"{url} cannot become healthy: {reason}", evidence=last.summary)
+        pause(max(0.0, min(wait, end - clock())))
+        wait = min(wait * 2, 0.5)
+    raise TimedOut(
+        f"{url} was not healthy within {deadline:g} s",
+        evidence=last.summary,
+        hint="look at `inv stack.logs`; application.deadline sets how long to wait",
+    )
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the application answered to the read, and how many entries that held."""
+
+    url: str
+    body: bytes
+    entries: int
+
+
+def read_page(base_url: str, path: str, topic: str) -> Page:
+    """Read what the application serves; raises ``VerificationFailed`` unless it is JSON with entries.
+
+    Entries are counted in the answer itself when it is a list, or in the one list that it holds.
+    """
+    url = base_url.rstrip("/") + path.replace("{topic}", quote(topic, safe=""))
+    answer = get(url, timeout=30)
+    if answer.status != 200:
+        raise VerificationFailed(f"the application did not serve {url}", evidence=answer.summary)
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        raise VerificationFailed(f"{url} did not answer JSON", evidence=answer.summary) from None
+    lists = [document] if isinstance(document, list) else []
+    if isinstance(document, dict):
+        lists = [value for value in document.values() if isinstance(value, list)]
+    if len(lists) != 1:
+        raise VerificationFailed(f"{url} did not answer one list of entries", evidence=answer.summary)
+    return Page(url, json.dumps(document, sort_keys=True).encode(), len(lists[0]))

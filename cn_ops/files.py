@@ -1,0 +1,139 @@
+"""Files that are either complete or not there, and locks that name their holder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from cn_ops.errors import LockHeld, MissingError, OperationFailed, OpsError, UsageError
+
+CHUNK_BYTES = 1 << 20
+
+
+def explained(error: OSError, path: Path, doing: str) -> OpsError:
+    """Turn an operating system's refusal into an error for people."""
+    reason = error.strerror or str(error)
+    message = f"cannot {doing} {path}: {reason}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MissingError(message, hint="free some space there, or set another folder, and run it again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UsageError(message, hint="make it writable for this user, or set another folder")
+    return OperationFailed(message)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter, and leave one that exists as it is."""
+    if not path.is_dir():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise explained(error, path, "make the folder") from error
+    return path
+
+
+def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file aside, sync it and rename it into place: readers see the old file or the new one."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
+        ) as aside:
+            try:
+                aside.write(data)
+                aside.flush()
+                os.fchmod(aside.fileno(), mode)
+                os.fsync(aside.fileno())
+                Path(aside.name).replace(path)
+            except BaseException:
+                Path(aside.name).unlink(missing_ok=True)
+                raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explained(error, path, "write") from error
+
+
+def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:
+    """Publish a JSON document, indented, its keys in their own order."""
+    publish(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), mode=mode)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and removals in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy_hashed(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
+    """Copy until the end and return the SHA-256, in hex, and the number of bytes."""
+    digest = hashlib.sha256()
+    size = 0
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock."""
+
+    pid: int
+    operation: str
+    since: str
+
+
+@contextmanager
+def lock(path: Path, operation: str) -> Iterator[None]:
+    """Hold a lock while the block runs; the kernel frees it however the process ends.
+
+    Raises ``LockHeld`` at once, naming the holder, when another process has it.
+    """
+    private_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise explained(error, path, "open the lock") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(path, descriptor) from None
+        holder = Holder(os.getpid(), operation, datetime.now(UTC).isoformat(timespec="seconds"))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _held(path: Path, descriptor: int) -> LockHeld:
+    who = "another process"
+    with suppress(ValueError, TypeError, OSError):
+        holder = Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        who = f"`{holder.operation}` (process {holder.pid}, since {holder.since})"
+    return LockHeld(
+        f"{who} is working on this stack",
+        state="this command changed nothing",
+        hint=f"wait for it to end, then run this again (lock: {path})",
+    )

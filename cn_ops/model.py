@@ -1,0 +1,224 @@
+"""Frozen values passed between the steps, and what reports are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a step ended. Skipped and not run are never a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A timed step; ``seconds`` is null when it did not run."""
+
+    name: str
+    status: Status
+    seconds: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database this is, whatever its name: the cluster's system identifier and the database's oid."""
+
+    system_identifier: str
+    database: str
+    database_oid: int
+
+
+@dataclass(frozen=True)
+class DatabaseProperties:
+    """What belongs to the database itself and is not in its dump.
+
+    ``settings`` are (role or '', name=value) pairs of ALTER DATABASE / ALTER ROLE IN DATABASE … SET;
+    ``privileges`` is the ACL as PostgreSQL writes it, or null for the default.
+    """
+
+    owner: str
+    encoding: str
+    locale_provider: str
+    collate: str
+    ctype: str
+    locale: str | None
+    icu_rules: str | None
+    connection_limit: int
+    tablespace: str
+    comment: str | None
+    privileges: tuple[str, ...] | None
+    settings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is in a dump, beside it on disk; written last, so a generation exists if and only if this does.
+
+    Times are UTC, durations seconds, sizes bytes. ``counted_rows`` was read in the dump's own snapshot.
+    """
+
+    id: str
+    database: str
+    system_identifier: str
+    database_oid: int
+    started_at: str
+    finished_at: str
+    duration_seconds: float
+    dump_file: str
+    size_bytes: int
+    sha256: str
+    format: str
+    flags: tuple[str, ...]
+    globals_file: str | None
+    globals_sha256: str | None
+    server_version: str
+    tool_version: str
+    database_size_bytes: int
+    counted_table: str
+    counted_rows: int
+    properties: DatabaseProperties
+    cn_ops_version: str
+    manifest_version: int = 1
+
+
+class GenerationState(StrEnum):
+    """What a generation is worth."""
+
+    COMPLETE = "complete"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One backup in a backup folder; ``problem`` says why a damaged one is."""
+
+    id: str
+    dump: Path
+    manifest_file: Path
+    state: GenerationState
+    manifest: Manifest | None = None
+    problem: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Its files, the manifest first: removing that one ends the generation."""
+        names = [self.manifest_file, self.dump]
+        if self.manifest is not None and self.manifest.globals_file:
+            names.append(self.dump.parent / self.manifest.globals_file)
+        return tuple(names)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A backup folder: generations, newest first, and the files that are not ours to touch."""
+
+    directory: Path
+    generations: tuple[Generation, ...]
+    foreign: tuple[Path, ...]
+
+    @property
+    def complete(self) -> tuple[Generation, ...]:
+        """The generations that count."""
+        return tuple(one for one in self.generations if one.state is GenerationState.COMPLETE)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What retention does with one generation, and why."""
+
+    generation: Generation
+    keep: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A finished backup."""
+
+    manifest: Manifest
+    dump: Path
+    phases: tuple[Phase, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """A finished restore. ``expected_rows`` is null for a dump without a manifest."""
+
+    source: Path
+    generation: str | None
+    database: str
+    counted_table: str
+    expected_rows: int | None
+    restored_rows: int | None
+    restarted: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DrillError:
+    """Why a drill failed."""
+
+    phase: str
+    message: str
+    hint: str
+    database_state: str
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class DrillReport:
+    """A drill, passed or not. Counts are rows; what was not measured is None."""
+
+    executed_at: datetime
+    status: Status
+    base_url: str
+    backup_file: Path | None
+    backup_generations: int
+    baseline_event_count: int | None
+    after_corruption_event_count: int | None
+    after_restore_event_count: int | None
+    log_path: Path
+    stack: str
+    scenario: str
+    phases: tuple[Phase, ...]
+    rto_seconds: float | None
+    rows_lost_after_backup: int | None
+    application_entries_before: int | None
+    application_entries_after: int | None
+    error: DrillError | None
+    versions: dict[str, str | None]
+    warnings: tuple[str, ...] = ()
+    summary_path: Path | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """A service of the stack."""
+
+    name: str
+    running: bool
+    health: str
+    where: str
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """A stack and its services."""
+
+    kind: str
+    name: str
+    disposable: bool
+    base_url: str
+    services: tuple[ServiceStatus, ...]

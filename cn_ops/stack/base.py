@@ -1,0 +1,87 @@
+"""What every kind of stack can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+from cn_ops.model import ServiceStatus
+from cn_ops.process import Completed, Running
+
+
+class Stack(Protocol):
+    """A running node: PostgreSQL and its services.
+
+    The same tests hold every implementation to this contract (tests/integration/stack, tests/e2e).
+    """
+
+    @property
+    def kind(self) -> str:
+        """Its kind: `compose` or `embedded`."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from other stacks on this machine; locks and journals carry it."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the application answers."""
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The services that write to the database, in the order in which they start."""
+
+    def preflight(self) -> None:
+        """Check that what the stack needs is there; raises ``MissingError`` or ``UsageError``."""
+
+    def build(self) -> None:
+        """Build the images of the services, where there are any."""
+
+    def start_postgres(self) -> None:
+        """Start the server, unless it runs, and wait until it accepts connections."""
+
+    def start(self, services: Sequence[str]) -> None:
+        """Start services in order and wait until each is healthy, all within the application's deadline."""
+
+    def stop(self, services: Sequence[str]) -> None:
+        """Stop services and make sure that they have stopped."""
+
+    def running(self) -> tuple[str, ...]:
+        """Return the services that run, the server's among them, in the order in which they start."""
+
+    def down(self, *, volumes: bool) -> None:
+        """End everything; the data goes only with ``volumes``."""
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """Describe every service."""
+
+    def logs(self, lines: int) -> str:
+        """Return the last lines that the services logged."""
+
+    def run_once(self, service: str, argv: Sequence[str]) -> Completed:
+        """Run a command once with a service's image and environment."""
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a PostgreSQL client tool beside the server, connected to it, and wait for it."""
+
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> AbstractContextManager[Running]:
+        """Start a client tool beside the server; it is ended when the block is left."""
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the parameters with which this process reaches a database of the server."""
+
+    def free_bytes(self) -> int:
+        """Return the free space where the server keeps its data."""
+
+    def heal(self) -> tuple[str, ...]:
+        """End what a killed command left running, and only that; return what was done."""
