@@ -41,8 +41,11 @@ class Stack(Protocol):
     def start_postgres(self) -> None:
         """Start the server, unless it runs, and wait until it accepts connections."""
 
+    def up(self, services: Sequence[str]) -> None:
+        """Make services run as configured now, in order, and wait as ``start`` does."""
+
     def start(self, services: Sequence[str]) -> None:
-        """Start services in order and wait until each is healthy, all within the application's deadline."""
+        """Start services that were stopped, in order; all are healthy within the application's deadline."""
 
     def stop(self, services: Sequence[str]) -> None:
         """Stop services and make sure that they have stopped."""
@@ -82,6 +85,3 @@ class Stack(Protocol):
 
     def free_bytes(self) -> int:
         """Return the free space where the server keeps its data."""
-
-    def heal(self) -> tuple[str, ...]:
-        """End what a killed command left running, and only that; return what was done."""

@@ -1,0 +1,330 @@
+"""The compose stack: PostgreSQL and the node's services in containers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from cn_ops.application import wait_healthy
+from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
+from cn_ops.masking import remember
+from cn_ops.model import ServiceStatus
+from cn_ops.process import Completed, Running
+from cn_ops.settings import Settings
+from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
+
+CONNECT_SECONDS = 3.0
+
+
+class ComposeStack:
+    """A node under docker compose; see ``cn_ops.stack.base.Stack`` for the contract."""
+
+    kind = "compose"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.stack
+        self._application = settings.application
+        self._postgres = settings.stack.postgres
+        self._drill_service = settings.drill.service
+        self._password: str | None = None
+        port = urlsplit(settings.application.base_url).port
+        self._compose = Compose(
+            settings.stack.compose,
+            environment={
+                "E2E_COMMUNITY_NODE_TOPIC_NAME": settings.drill.topic,
+                **({"COMMUNITY_NODE_USER_API_PORT": str(port)} if port else {}),
+            },
+        )
+
+    @property
+    def name(self) -> str:
+        """Kind and project: an engine has a project once."""
+        return f"compose-{self._settings.compose.project}"
+
+    @property
+    def base_url(self) -> str:
+        """Where the settings say that the application answers."""
+        return self._application.base_url
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The services that write."""
+        return self._settings.writers
+
+    def preflight(self) -> None:
+        """Check files, command, engine and the names of the services."""
+        self._compose.check()
+        known = self._compose.services()
+        for setting, name in (
+            ("stack.postgres.service", self._postgres.service),
+            *(("stack.writers", writer) for writer in self.writers),
+            ("drill.service", self._drill_service),
+        ):
+            if name not in known:
+                raise UsageError(
+                    f"the compose file has no service {name!r} ({setting})",
+                    state="nothing was started",
+                    hint=f"its services: {', '.join(known)}",
+                )
+
+    def build(self) -> None:
+        """Build the images of the writers; services without a build section are left out by compose."""
+        self._compose.run("build", *self.writers)
+
+    def start_postgres(self) -> None:
+        """Start the server and wait until it accepts connections over TCP.
+
+        The official image first runs a temporary server that listens on the socket only: asking there would
+        take it for the real one.
+        """
+        container = self._containers().get(self._postgres.service)
+        if container is None or not container.running:
+            self._compose.run("up", "--detach", "--no-build", "--no-deps", self._postgres.service)
+        deadline = time.monotonic() + self._postgres.deadline
+        wait = 0.05
+        while time.monotonic() < deadline:
+            if self._accepts_connections():
+                return
+            self._refuse_ended(self._postgres.service)
+            time.sleep(wait)
+            wait = min(wait * 2, 0.5)
+        raise TimedOut(
+            f"PostgreSQL ({self._postgres.service}) did not become ready within {self._postgres.deadline:g} s",
+            evidence=self._service_logs(self._postgres.service),
+            hint="see `inv stack.logs`; stack.postgres.deadline sets how long to wait",
+        )
+
+    def up(self, services: Sequence[str]) -> None:
+        """Create or renew the containers of services and wait until they are healthy."""
+        self._bring_up(services, ("up", "--detach", "--no-build", "--no-deps"))
+
+    def start(self, services: Sequence[str]) -> None:
+        """Start the containers that are there, as they are; make those that are missing."""
+        there = self._containers()
+        for name in services:
+            self._bring_up([name], ("start",) if name in there else ("up", "--detach", "--no-build", "--no-deps"))
+
+    def stop(self, services: Sequence[str]) -> None:
+        """Stop services; the engine kills what does not obey in time."""
+        if not services:
+            return
+        patience = max(1, round(self._settings.stop_deadline))
+        self._compose.run("stop", f"--timeout={patience}", *reversed(services), timeout=patience * 3 + 60)
+        still = [name for name in services if name in self.running()]
+        if still:
+            raise OperationFailed(f"the services {', '.join(still)} do not stop")
+
+    def running(self) -> tuple[str, ...]:
+        """Return what runs, the server first, then the writers in their order, then the rest."""
+        running = [one.service for one in self._containers().values() if one.running]
+        order = {name: position for position, name in enumerate((self._postgres.service, *self.writers))}
+        return tuple(sorted(running, key=lambda name: (order.get(name, len(order)), name)))
+
+    def down(self, *, volumes: bool) -> None:
+        """Remove the containers and the network; with ``volumes`` the data too."""
+        patience = max(1, round(self._settings.stop_deadline))
+        self._compose.run("down", f"--timeout={patience}", *(["--volumes"] if volumes else []))
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """Describe every service of the project."""
+        there = self._containers()
+        return tuple(_status(name, there.get(name)) for name in self._compose.services())
+
+    def logs(self, lines: int) -> str:
+        """Return the last lines of every service."""
+        return self._compose.run("logs", "--no-color", f"--tail={lines}").stdout
+
+    def run_once(self, service: str, argv: Sequence[str]) -> Completed:
+        """Run a command in a new container of a service, which is gone afterwards, also when it is interrupted."""
+        name = f"{self._settings.compose.project}-once-{uuid.uuid4().hex[:12]}"
+        once = ["run", "--rm", "-T", "--no-deps", f"--name={name}", f"--entrypoint={argv[0]}", service, *argv[1:]]
+        try:
+            return self._compose.run(*once)
+        except BaseException:
+            with suppress(OpsError):
+                self._compose.ask_engine("rm", "--force", name, check=False)
+            raise
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a client tool in the server's container."""
+        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
+            return running.wait(timeout)
+
+    @contextmanager
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> Iterator[Running]:
+        """Start a client tool in the server's container.
+
+        Ending the local client would leave the tool running in there: its sessions are ended as well.
+        """
+        session = f"cn-ops-{uuid.uuid4().hex[:12]}"
+        password = self._known_password()
+        inside = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
+        inside += ["-e", "PGPASSWORD"] if password else []
+        secret = {"PGPASSWORD": password} if password else {}
+        try:
+            with self._compose.started(
+                *inside, self._postgres.service, *argv, stdin=stdin, stdout=stdout, env=secret
+            ) as running:
+                yield running
+        except BaseException:
+            with suppress(OpsError):
+                self._end_session(session)
+            raise
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the published loopback port, or the container's own address.
+
+        Raises ``MissingError`` when the server cannot be reached either way.
+        """
+        container = self._server()
+        password = self._known_password()
+        login = {"user": self._postgres.user, "dbname": database, **({"password": password} if password else {})}
+        for host, port in self._addresses(container):
+            with suppress(OSError), socket.create_connection((host, port), timeout=CONNECT_SECONDS):
+                return {"host": host, "port": str(port), **login}
+        raise MissingError(
+            f"{self._postgres.service} cannot be reached from here: "
+            "it publishes no port and its address does not answer",
+            state="nothing was changed",
+            hint=f'publish one on loopback in the compose file: ports: ["127.0.0.1::{self._postgres.port}"]',
+        )
+
+    def free_bytes(self) -> int:
+        """Return the free space of the file system that holds the data directory."""
+        script = 'df -Pk "${PGDATA:-/var/lib/postgresql/data}" | tail -n 1'
+        columns = self.tool(["sh", "-c", script]).stdout.split()
+        return int(columns[-3]) * 1024
+
+    def _bring_up(self, services: Sequence[str], command: Sequence[str]) -> None:
+        end = time.monotonic() + self._application.deadline
+        for name in services:
+            self._compose.run(*command, name)
+            if name == self._postgres.service:
+                self.start_postgres()
+            elif name == self.writers[0]:
+                self._wait_for_application(name, end)
+            else:
+                self._wait_for_container(name, end)
+
+    def _wait_for_application(self, name: str, end: float) -> None:
+        url = self.base_url.rstrip("/") + self._application.health_path
+        wait_healthy(url, max(0.0, end - time.monotonic()), gave_up=lambda: self._ended_early(name))
+
+    def _wait_for_container(self, name: str, end: float) -> None:
+        wait = 0.05
+        while True:
+            container = self._containers().get(name)
+            # A service without a health check says nothing of its health: running is all that can be asked.
+            if container and container.running and container.health in ("", "healthy"):
+                return
+            self._refuse_ended(name)
+            if time.monotonic() >= end:
+                raise TimedOut(
+                    f"{name} was not healthy within {self._application.deadline:g} s",
+                    evidence=self._service_logs(name),
+                    hint="look at `inv stack.logs`; application.deadline sets how long to wait",
+                )
+            time.sleep(min(wait, max(0.0, end - time.monotonic())))
+            wait = min(wait * 2, 0.5)
+
+    def _ended_early(self, name: str) -> str | None:
+        container = self._containers().get(name)
+        if container is None or container.state in ("exited", "dead"):
+            return f"{name} has ended: {self._service_logs(name)}"
+        return None
+
+    def _refuse_ended(self, name: str) -> None:
+        if self._ended_early(name):
+            raise OperationFailed(
+                f"{name} has ended while it was waited for",
+                evidence=self._service_logs(name),
+                hint="look at `inv stack.logs`",
+            )
+
+    def _accepts_connections(self) -> bool:
+        try:
+            self._compose.run(
+                "exec",
+                "-T",
+                self._postgres.service,
+                "pg_isready",
+                "-q",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self._postgres.port),
+            )
+        except OperationFailed:
+            return False
+        return True
+
+    def _containers(self) -> dict[str, Container]:
+        return self._compose.containers()
+
+    def _service_logs(self, name: str) -> str:
+        with suppress(OpsError):
+            return self._compose.run("logs", "--no-color", "--no-log-prefix", "--tail=15", name).stdout
+        return ""
+
+    def _server(self) -> Container:
+        container = self._containers().get(self._postgres.service)
+        if container is None or not container.running:
+            raise MissingError(
+                f"the server {self._postgres.service} does not run",
+                state="nothing was changed",
+                hint="start it: `inv stack.up`",
+            )
+        return container
+
+    def _known_password(self) -> str | None:
+        if self._password is None:
+            configured = self._postgres.password
+            environment = {} if configured else container_environment(inspected(self._compose, self._server().id))
+            self._password = configured.get_secret_value() if configured else environment.get("POSTGRES_PASSWORD", "")
+            remember(self._password)
+        return self._password or os.environ.get("PGPASSWORD")
+
+    def _addresses(self, container: Container) -> Iterator[tuple[str, int]]:
+        for host, inside, outside in container.ports:
+            if inside == self._postgres.port:
+                yield ("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, outside)  # noqa: S104 - compared only
+        networks = inspected(self._compose, container.id)["NetworkSettings"]["Networks"]
+        for network in networks.values():
+            if network.get("IPAddress"):
+                yield (network["IPAddress"], self._postgres.port)
+
+    def _end_session(self, session: str) -> None:
+        query = f"select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{session}'"  # noqa: S608 - made of hex digits
+        password = self._known_password()
+        arguments = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", *(["-e", "PGPASSWORD"] if password else [])]
+        with self._compose.started(
+            *arguments,
+            self._postgres.service,
+            *("psql", "-X", "-d", "postgres", "-c", query),
+            stdin=None,
+            stdout=None,
+            env={"PGPASSWORD": password} if password else {},
+        ) as running:
+            running.wait(15, check=False)
+
+
+def _status(name: str, container: Container | None) -> ServiceStatus:
+    if container is None:
+        return ServiceStatus(name, running=False, health="", where="")
+    where = ", ".join(f"{host}:{outside}" for host, _, outside in container.ports)
+    return ServiceStatus(name, container.running, container.health, where)

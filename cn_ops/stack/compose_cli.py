@@ -1,0 +1,226 @@
+"""The compose command line: what is called, how its answers are read, and what its refusals mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cn_ops import process
+from cn_ops.errors import MissingError, OperationFailed, OpsError, UsageError
+from cn_ops.process import Completed, ProcessFailed, Running
+from cn_ops.settings import ComposeSettings
+
+# `ps --format json` and `up --wait` behave as we use them from here on.
+OLDEST_COMPOSE = (2, 17)
+
+NO_DOCKER_HINT = "start or install Docker, or run on this machine alone with --stack=embedded"
+
+# What engines and compose say, what it means, and the way out.
+REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
+    (
+        r"cannot connect to the docker daemon|is the docker daemon running|error during connect",
+        MissingError,
+        "no Docker engine answers",
+        NO_DOCKER_HINT,
+    ),
+    (
+        r"permission denied.*docker(\.sock| daemon socket| API)",
+        MissingError,
+        "this user may not talk to the Docker engine",
+        "add the user to the group `docker`, or use --stack=embedded",
+    ),
+    (
+        r"port is already allocated|address already in use|failed to bind host port|ports are not available",
+        MissingError,
+        "a port that the stack publishes is taken",
+        "stop what uses it, or choose another: COMMUNITY_NODE_USER_API_PORT, COMMUNITY_NODE_POSTGRES_PORT",
+    ),
+    (
+        r"pull access denied|manifest (for .* )?(not found|unknown)|failed to resolve|no such host"
+        r"|error getting credentials|registry|no such image",
+        MissingError,
+        "an image is neither here nor can it be pulled",
+        "check the image's name and the network, or name one that is here: CN_OPS_POSTGRES_IMAGE, CN_OPS_NODE_IMAGE; "
+        "compose/ci/build-images makes equivalent ones from Debian packages",
+    ),
+    (r"no such service", UsageError, "the compose file does not have that service", "see stack.postgres.service"),
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A service's container as `compose ps` lists it."""
+
+    id: str
+    service: str
+    state: str
+    health: str
+    exit_code: int
+    ports: tuple[tuple[str, int, int], ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.state == "running"
+
+
+class Compose:
+    """Calls compose for one project."""
+
+    def __init__(self, settings: ComposeSettings, environment: Mapping[str, str]) -> None:
+        self.settings = settings
+        self._environment = {**os.environ, **environment}
+        self._directory = settings.directory or settings.files[0].parent
+
+    @cached_property
+    def base(self) -> tuple[str, ...]:
+        """The command with everything that names the project."""
+        command = shlex.split(self.settings.command)
+        where = self.settings
+        options = ["--project-name", where.project, "--project-directory", str(self._directory), "--ansi", "never"]
+        options += [part for file in where.files for part in ("--file", str(file))]
+        options += ["--env-file", str(where.env_file)] if where.env_file else []
+        options += [part for profile in where.profiles for part in ("--profile", profile)]
+        return (*command, *options)
+
+    @cached_property
+    def engine(self) -> str:
+        """The engine's own command line, for what compose cannot tell."""
+        first = shlex.split(self.settings.command)[0]
+        return "docker" if Path(first).name == "docker-compose" else first
+
+    def run(self, *arguments: str, timeout: float | None = None, stdin: BinaryIO | None = None) -> Completed:
+        """Run a compose command; what it refuses becomes an error for people."""
+        try:
+            return process.run(
+                [*self.base, *arguments], env=self._environment, cwd=self._directory, timeout=timeout, stdin=stdin
+            )
+        except ProcessFailed as error:
+            raise explained(error) from error
+
+    def started(
+        self, *arguments: str, stdin: BinaryIO | None, stdout: BinaryIO | None, env: Mapping[str, str]
+    ) -> AbstractContextManager[Running]:
+        """Start a compose command whose input and output are streams."""
+        return process.started(
+            [*self.base, *arguments],
+            stdin=stdin,
+            stdout=stdout,
+            env={**self._environment, **env},
+            cwd=self._directory,
+        )
+
+    def ask_engine(self, *arguments: str, check: bool = True) -> Completed:
+        """Run a command of the engine itself."""
+        try:
+            return process.run([self.engine, *arguments], env=self._environment, check=check)
+        except ProcessFailed as error:
+            raise explained(error) from error
+
+    def check(self) -> None:
+        """Check the files, the command, its version and the engine.
+
+        Raises ``UsageError`` or ``MissingError``.
+        """
+        for file in (*self.settings.files, self.settings.env_file):
+            if file is not None and not file.is_file():
+                raise UsageError(
+                    f"the compose file {file} is not there",
+                    state="nothing was started",
+                    hint="set stack.compose.files (and env_file) in cn_ops.yaml, or use --stack=embedded",
+                )
+        self._check_version()
+        self._check_engine()
+
+    def services(self) -> tuple[str, ...]:
+        """Return the services of the project; raises ``UsageError`` for files that compose cannot read."""
+        try:
+            return tuple(self.run("config", "--services").stdout.split())
+        except ProcessFailed as error:
+            raise UsageError(
+                f"compose cannot read {', '.join(str(file) for file in self.settings.files)}",
+                evidence=error.evidence,
+                state="nothing was started",
+                hint="`docker compose config` in its folder shows the same",
+            ) from error
+
+    def containers(self) -> dict[str, Container]:
+        """Return the project's containers by service, one-off ones left out."""
+        text = self.run("ps", "--all", "--format", "json").stdout.strip()
+        # One document a line since compose 2.21, one list before.
+        rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+        return {row["Service"]: _container(row) for row in rows}
+
+    def _check_version(self) -> None:
+        command = shlex.split(self.settings.command)
+        if process.find(command[0]) is None:
+            raise MissingError(f"`{command[0]}` is not installed", state="nothing was started", hint=NO_DOCKER_HINT)
+        asked = process.run([*command, "version", "--short"], env=self._environment, check=False)
+        found = re.search(r"(\d+)\.(\d+)", asked.stdout)
+        if asked.exit_code != 0 or not found:
+            raise MissingError(
+                f"`{self.settings.command}` does not work: the compose plugin is missing",
+                evidence=asked.evidence,
+                state="nothing was started",
+                hint="install Docker Compose v2, or set stack.compose.command to a standalone docker-compose",
+            )
+        version = (int(found[1]), int(found[2]))
+        if version < OLDEST_COMPOSE:
+            raise MissingError(
+                f"compose {asked.stdout.strip()} is too old: "
+                f"{OLDEST_COMPOSE[0]}.{OLDEST_COMPOSE[1]} is the oldest that works",
+                state="nothing was started",
+                hint="install a newer Docker Compose",
+            )
+
+    def _check_engine(self) -> None:
+        if process.find(self.engine) is None:
+            raise MissingError(f"`{self.engine}` is not installed", hint=NO_DOCKER_HINT, state="nothing was started")
+        asked = self.ask_engine("version", "--format", "{{.Server.Version}}", check=False)
+        if asked.exit_code != 0:
+            raise explained(ProcessFailed(asked)).with_state("nothing was started")
+
+
+def explained(error: ProcessFailed) -> OpsError:
+    """Say what a refusal of compose or the engine means, where it is known."""
+    for pattern, kind, message, hint in REFUSALS:
+        if re.search(pattern, error.evidence, re.IGNORECASE):
+            return kind(message, hint=hint, evidence=error.evidence)
+    return error
+
+
+def container_environment(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment of an inspected container."""
+    return dict(pair.split("=", 1) for pair in document["Config"].get("Env") or () if "=" in pair)
+
+
+def inspected(compose: Compose, container: str) -> dict[str, Any]:
+    """Return what the engine knows of a container."""
+    documents: list[dict[str, Any]] = json.loads(compose.ask_engine("inspect", container).stdout)
+    if not documents:
+        raise OperationFailed(f"the container {container} is gone")
+    return documents[0]
+
+
+def _container(row: Mapping[str, Any]) -> Container:
+    ports = tuple(
+        (str(one.get("URL") or ""), int(one["TargetPort"]), int(one["PublishedPort"]))
+        for one in row.get("Publishers") or ()
+        if one.get("PublishedPort")
+    )
+    return Container(
+        id=row["ID"],
+        service=row["Service"],
+        state=row["State"],
+        health=row.get("Health") or "",
+        exit_code=int(row.get("ExitCode") or 0),
+        ports=ports,
+    )

@@ -1,0 +1,188 @@
+"""The embedded stack: a private PostgreSQL and the node's services as child processes, without Docker."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+from urllib.parse import quote
+
+from cn_ops import process
+from cn_ops.application import wait_healthy
+from cn_ops.errors import MissingError, UsageError
+from cn_ops.model import ServiceStatus
+from cn_ops.process import Completed, Running
+from cn_ops.settings import Settings
+from cn_ops.stack.embedded_cluster import Cluster
+from cn_ops.stack.embedded_layout import layout
+from cn_ops.stack.embedded_services import Services
+
+
+class EmbeddedStack:
+    """A node on this machine alone; see ``cn_ops.stack.base.Stack`` for the contract."""
+
+    kind = "embedded"
+
+    def __init__(self, settings: Settings) -> None:
+        stack = settings.stack
+        self._settings = stack
+        self._deadline = settings.application.deadline
+        self._layout = layout(stack.embedded.directory or settings.state / "embedded")
+        self._postgres = stack.postgres
+        self._cluster = Cluster(
+            self._layout, stack.embedded.bin_dir, stack.postgres.user, deadline=stack.postgres.deadline
+        )
+        self._services = Services(
+            self._layout,
+            stack.embedded.services,
+            dsn=self._dsn(stack.postgres.database),
+            environment={"E2E_COMMUNITY_NODE_TOPIC_NAME": settings.drill.topic},
+        )
+
+    @property
+    def name(self) -> str:
+        """The folder of the cluster tells it from others; locks are kept beside it."""
+        return "embedded"
+
+    @property
+    def base_url(self) -> str:
+        """Where the first writer answers."""
+        return self._services.url(self.writers[0])
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The services that write."""
+        return self._settings.writers
+
+    def preflight(self) -> None:
+        """Check that there are binaries and that every named service is known."""
+        for name in self.writers:
+            self._services.settings(name)
+        self._layout.make()
+        _ = self._cluster.binaries
+
+    def build(self) -> None:
+        """Do nothing: there are no images."""
+
+    def start_postgres(self) -> None:
+        """Start the server, and give a new cluster its database."""
+        self._cluster.start()
+        if self._cluster.fresh_marker.exists():
+            exists = self.tool(
+                ["psql", "-X", "-At", "-d", "postgres", "-c", "select datname from pg_database"]
+            ).stdout.splitlines()
+            if self._postgres.database not in exists:
+                self.tool(["createdb", "--maintenance-db=postgres", "--", self._postgres.database])
+            self._cluster.fresh_marker.unlink(missing_ok=True)
+
+    def up(self, services: Sequence[str]) -> None:
+        """Start services; nothing about them can have changed while they run."""
+        self.start(services)
+
+    def start(self, services: Sequence[str]) -> None:
+        """Start services, each when the one before is healthy, as a node that migrates first needs it."""
+        end = time.monotonic() + self._deadline
+        for name in services:
+            if name == self._postgres.service:
+                self.start_postgres()
+                continue
+            self._services.start(name)
+            wait_healthy(
+                self._services.health_url(name),
+                max(0.0, end - time.monotonic()),
+                gave_up=lambda name=name: self._services.ended_early(name),  # type: ignore[misc]
+            )
+
+    def stop(self, services: Sequence[str]) -> None:
+        """Stop services, the last started first."""
+        for name in reversed(services):
+            if name == self._postgres.service:
+                self._cluster.stop()
+            else:
+                self._services.stop(name, self._settings.stop_deadline)
+
+    def running(self) -> tuple[str, ...]:
+        """Return what runs."""
+        server = (self._postgres.service,) if self._cluster.pid() is not None else ()
+        return server + self._services.running()
+
+    def down(self, *, volumes: bool) -> None:
+        """End the services and the server; with ``volumes`` remove the cluster too."""
+        self.stop(self.running())
+        if volumes:
+            self._layout.remove()
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """Describe the server and the services."""
+        running = self.running()
+        server = ServiceStatus(
+            self._postgres.service,
+            self._postgres.service in running,
+            "",
+            str(self._layout.sockets),
+        )
+        services = [
+            ServiceStatus(name, name in running, "", self._services.url(name))
+            for name in self._settings.embedded.services
+        ]
+        return (server, *services)
+
+    def logs(self, lines: int) -> str:
+        """Return the last lines of every log."""
+        names = self._settings.embedded.services
+        parts = {self._postgres.service: self._cluster.log_tail(lines)}
+        parts.update({name: self._services.log_tail(name, lines) for name in names})
+        return "\n".join(f"{name} | {line}" for name, text in parts.items() for line in text.splitlines())
+
+    def run_once(self, service: str, argv: Sequence[str]) -> Completed:
+        """Run a command with a service's environment."""
+        environment = self._services.environment(service)
+        program = shutil.which(argv[0], path=environment["PATH"])
+        if program is None:
+            raise UsageError(f"the command `{argv[0]}` was not found", hint="is it installed in this environment?")
+        return process.run([program, *argv[1:]], env=environment, cwd=self._layout.home)
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a client tool of the server's own version."""
+        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
+            return running.wait(timeout)
+
+    @contextmanager
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> Iterator[Running]:
+        """Start a client tool of the server's own version."""
+        self._require_server()
+        program = str(self._cluster.binaries / argv[0])
+        with process.started(
+            [program, *argv[1:]], stdin=stdin, stdout=stdout, env=self._cluster.environment()
+        ) as running:
+            yield running
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the socket's folder, the user and the database."""
+        self._require_server()
+        return {"host": str(self._layout.sockets), "user": self._postgres.user, "dbname": database}
+
+    def free_bytes(self) -> int:
+        """Return the free space of the cluster's file system."""
+        return shutil.disk_usage(self._layout.data).free
+
+    def _require_server(self) -> None:
+        if self._cluster.pid() is None:
+            raise MissingError(
+                "the embedded server does not run", state="nothing was changed", hint="start it: `inv stack.up`"
+            )
+
+    def _dsn(self, database: str) -> str:
+        user, name = quote(self._settings.postgres.user, safe=""), quote(database, safe="")
+        return f"postgresql://{user}@/{name}?host={quote(str(self._layout.sockets), safe='')}"

