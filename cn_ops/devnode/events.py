@@ -88,11 +88,9 @@ def parse_event(document: object, now: int) -> Event:
     event_id = event.get("id") or event_hash(
         event["pubkey"], event["created_at"], event["kind"], tags, event["content"]
     )
-    made = Event(
-        event_id, event["pubkey"], event["kind"], event["created_at"], tags, event["content"], event["sig"]
-    )
+    made = Event(event_id, event["pubkey"], event["kind"], event["created_at"], tags, event["content"], event["sig"])
     if not made.topics:
-        raise InvalidEvent(["tags: at least one topic is needed, such as [\"t\", \"kukuri:e2e-alpha\"]"])
+        raise InvalidEvent(['tags: at least one topic is needed, such as ["t", "kukuri:e2e-alpha"]'])
     return made
 
 

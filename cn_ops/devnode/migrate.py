@@ -36,10 +36,12 @@ class Migration:
 
 def packaged() -> tuple[Migration, ...]:
     """Return the migrations that come with this package, in order."""
-    found = []
-    for file in (files("cn_ops.devnode") / "migrations").iterdir():
-        if match := FILE_NAME.fullmatch(file.name):
-            found.append(Migration(int(match["version"]), match["name"], file.read_text(encoding="utf-8")))
+    folder = files("cn_ops.devnode") / "migrations"
+    found = [
+        Migration(int(match["version"]), match["name"], file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := FILE_NAME.fullmatch(file.name))
+    ]
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 

@@ -6,7 +6,6 @@ Everything it makes carries a mark: identifiers with the seed's prefix, or the k
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import UTC, datetime
 
 import psycopg
@@ -28,11 +27,10 @@ ANALYZE_FROM = 1000  # with fewer rows the planner cannot go far wrong
 
 # The range is what the primary keys can answer; nothing sorts between the prefix and its successor.
 _FIRST_ID, _AFTER_LAST_ID = SEED_PREFIX, f"{SEED_PREFIX[:-1]}{chr(ord(SEED_PREFIX[-1]) + 1)}"
-_OURS = "event_id >= %(first)s AND event_id < %(after)s"
 
 # In an order that foreign keys allow.
 _REMOVALS = (
-    f"DELETE FROM cn_index.featured_events WHERE {_OURS}",
+    "DELETE FROM cn_index.featured_events WHERE event_id >= %(first)s AND event_id < %(after)s",
     "DELETE FROM cn_index.reindex_jobs WHERE requested_by = %(mark)s",
     "DELETE FROM cn_trust.scores WHERE subject_pubkey = ANY(%(authors)s)",  # attestations go with them
     "DELETE FROM cn_moderation.labels WHERE issuer_pubkey = %(issuer)s",
@@ -41,11 +39,11 @@ _REMOVALS = (
     "DELETE FROM cn_user.usage_events WHERE pubkey = %(subscriber)s",
     "DELETE FROM cn_user.subscriber_accounts WHERE subscriber_pubkey = %(subscriber)s",  # subscriptions too
     "DELETE FROM cn_relay.outbox_consumers WHERE consumer = %(mark)s",
-    "DELETE FROM cn_relay.events_outbox WHERE seq IN"
-    f" (SELECT seq FROM cn_relay.events_outbox WHERE {_OURS})",
-    f"DELETE FROM cn_relay.event_topics WHERE {_OURS}",
-    f"DELETE FROM cn_relay.events WHERE {_OURS}",
+    "DELETE FROM cn_relay.events_outbox WHERE event_id >= %(first)s AND event_id < %(after)s",
+    "DELETE FROM cn_relay.event_topics WHERE event_id >= %(first)s AND event_id < %(after)s",
+    "DELETE FROM cn_relay.events WHERE event_id >= %(first)s AND event_id < %(after)s",
 )
+COPY = "COPY cn_relay.events (event_id, pubkey, kind, created_at, tags, content, sig, raw_json) FROM STDIN"
 _MARKS = {
     "first": _FIRST_ID,
     "after": _AFTER_LAST_ID,
@@ -101,7 +99,7 @@ def invite(connection: psycopg.Connection, topic: str) -> dict[str, object]:
 
 def cleanup(connection: psycopg.Connection, *, invites: bool = True) -> int:
     """Remove what the seed made and nothing else; return how many rows that were."""
-    removed = sum(connection.execute(statement.encode(), _MARKS).rowcount for statement in _REMOVALS)
+    removed = sum(connection.execute(statement, _MARKS).rowcount for statement in _REMOVALS)
     if invites:
         removed += connection.execute("DELETE FROM cn_user.invites WHERE invite_id = %s", (INVITE,)).rowcount
     return removed
@@ -109,20 +107,20 @@ def cleanup(connection: psycopg.Connection, *, invites: bool = True) -> int:
 
 def _insert_events(connection: psycopg.Connection, topic: str, count: int) -> None:
     with connection.cursor() as cursor:
-        columns = "event_id, pubkey, kind, created_at, tags, content, sig, raw_json"
-        with cursor.copy(f"COPY cn_relay.events ({columns}) FROM STDIN".encode()) as copy:
+        with cursor.copy(COPY) as copy:
             for chunk in copy_chunks(topic, count):
                 copy.write(chunk)
         marks = {**_MARKS, "topic": topic}
         cursor.execute(
             "INSERT INTO cn_relay.event_topics (event_id, topic_id)"
-            f" SELECT event_id, %(topic)s FROM cn_relay.events WHERE {_OURS} ORDER BY created_at".encode(),
+            " SELECT event_id, %(topic)s FROM cn_relay.events"
+            " WHERE event_id >= %(first)s AND event_id < %(after)s ORDER BY created_at",
             marks,
         )
         cursor.execute(
             "INSERT INTO cn_relay.events_outbox (op, event_id, topic_id, kind, created_at, ingested_at)"
             " SELECT 'upsert', event_id, %(topic)s, kind, created_at, ingested_at"
-            f" FROM cn_relay.events WHERE {_OURS} ORDER BY created_at".encode(),
+            " FROM cn_relay.events WHERE event_id >= %(first)s AND event_id < %(after)s ORDER BY created_at",
             marks,
         )
         cursor.executemany(
@@ -147,8 +145,7 @@ def _insert_people(connection: psycopg.Connection, topic: str) -> None:
     )
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO cn_user.usage_events (pubkey, metric, units, used_at)"
-            " VALUES (%s, %s, %s, %s::timestamptz)",
+            "INSERT INTO cn_user.usage_events (pubkey, metric, units, used_at) VALUES (%s, %s, %s, %s::timestamptz)",
             [
                 (SUBSCRIBER, "events.post", 7, "2025-06-01 00:00:00+00"),
                 (SUBSCRIBER, "events.post", 2, "2026-06-01 00:00:00+00"),
@@ -163,6 +160,14 @@ def _insert_people(connection: psycopg.Connection, topic: str) -> None:
 
 
 def _insert_opinions(connection: psycopg.Connection, topic: str) -> None:
+    _insert_moderation(connection, topic)
+    _insert_trust(connection, topic)
+    connection.execute(
+        "INSERT INTO cn_index.reindex_jobs (topic_id, status, requested_by) VALUES (%s, 'done', %s)", (topic, MARK)
+    )
+
+
+def _insert_moderation(connection: psycopg.Connection, topic: str) -> None:
     connection.execute(
         "INSERT INTO cn_moderation.rules (rule_id, priority, condition_json, action_json) VALUES (%s, 10, %s, %s)",
         (RULE, Jsonb({"contains": ["スパム", "spam"]}), Jsonb({"label": "spam", "confidence": 0.9})),
@@ -171,19 +176,25 @@ def _insert_opinions(connection: psycopg.Connection, topic: str) -> None:
         'INSERT INTO cn_moderation.reports (report_id, reporter_pubkey, "target", reason) VALUES (%s, %s, %s, %s)',
         (f"{SEED_PREFIX}-report", SUBSCRIBER, f"event:{event_id(topic, 1)}", "spam"),
     )
-    connection.execute(
-        "INSERT INTO cn_index.reindex_jobs (topic_id, status, requested_by) VALUES (%s, 'done', %s)", (topic, MARK)
-    )
-    with connection.cursor() as cursor:
-        cursor.executemany(
+    for number, label in enumerate(LABELS):
+        connection.execute(
             'INSERT INTO cn_moderation.labels (label_id, "target", topic_id, label, confidence, issuer_pubkey,'
             " rule_id, issued_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (f"{SEED_PREFIX}-label-{number}", f"event:{event_id(topic, number)}", topic, label)
-                + (round(0.9 - 0.1 * number, 2), ISSUER, RULE, FIRST_CREATED_AT)
-                for number, label in enumerate(LABELS)
-            ],
+            (
+                f"{SEED_PREFIX}-label-{number}",
+                f"event:{event_id(topic, number)}",
+                topic,
+                label,
+                0.9 - 0.1 * number,
+                ISSUER,
+                RULE,
+                FIRST_CREATED_AT,
+            ),
         )
+
+
+def _insert_trust(connection: psycopg.Connection, topic: str) -> None:
+    with connection.cursor() as cursor:
         cursor.executemany(
             'INSERT INTO cn_trust.scores (subject_pubkey, method, score, "window", evidence)'
             " VALUES (%s, %s, %s, interval '30 days', %s)",
@@ -193,12 +204,16 @@ def _insert_opinions(connection: psycopg.Connection, topic: str) -> None:
                 for method in METHODS
             ],
         )
-        cursor.executemany(
+    for number, author in enumerate(SCORED):
+        connection.execute(
             "INSERT INTO cn_trust.attestations (attestation_id, subject_pubkey, method, claim_json, signature,"
             " issued_at) VALUES (%s, %s, %s, %s, %s, %s)",
-            [
-                (f"{SEED_PREFIX}-attestation-{number}", author, METHODS[0], json.dumps({"score": number, "by": "鑑"}))
-                + (hashlib.sha512(author.encode()).digest(), FIRST_CREATED_AT)
-                for number, author in enumerate(SCORED)
-            ],
+            (
+                f"{SEED_PREFIX}-attestation-{number}",
+                author,
+                METHODS[0],
+                Jsonb({"評価": number, "by": MARK}),
+                hashlib.sha512(author.encode()).digest(),
+                FIRST_CREATED_AT,
+            ),
         )

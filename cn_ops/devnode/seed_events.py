@@ -24,7 +24,7 @@ NOTES = (
     "Hello from the recovery drill: this note must come back.",
     "🌸 春の朝、データは無事ですか? 🗾✨",
     "Backups that were never restored are only a hope. 💾",
-    "改行\nと\tタブ、\"引用符\"、バックスラッシュ \\ も失われません。",
+    '改行\nと\tタブ、"引用符"、バックスラッシュ \\ も失われません。',
     "絵文字の家族 👨‍👩‍👧‍👦 と国旗 🇯🇵 – zero-width joiners included.",
     "「データベースが消えた」と言われた夜のために。 3 a.m. runbook, section 2.4.",
 )
