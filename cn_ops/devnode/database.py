@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from cn_ops.errors import MissingError, OperationFailed, OpsError, UsageError
-from cn_ops.masking import mask
+from cn_ops.masking import mask, remember
 
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "cn-devnode"
@@ -32,11 +32,18 @@ def transaction(url: str) -> Iterator[psycopg.Connection]:
 
 
 def check_url(url: str) -> None:
-    """Raise ``UsageError`` when libpq cannot read the URL."""
+    """Raise ``UsageError`` when libpq cannot read the URL, and keep its password out of every message."""
     try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise UsageError(f"DATABASE_URL cannot be used: {one_line(error)}") from error
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {"port": "unreadable"}
+    # libpq's own message is not shown: what it took for a host or a port may be half of the password.
+    if not all(port.isdigit() for port in str(parts.get("port") or 5432).split(",")):
+        raise UsageError(
+            "DATABASE_URL cannot be read as a PostgreSQL URL",
+            hint="special characters in names and passwords must be percent-encoded",
+        )
+    remember(str(parts.get("password") or ""))
 
 
 def explained(url: str, error: psycopg.Error) -> OpsError:
@@ -57,5 +64,5 @@ def one_line(error: BaseException) -> str:
 
 def _place(url: str) -> str:
     parts = conninfo_to_dict(url)
-    host = parts.get("host") or parts.get("hostaddr") or "localhost"
-    return f"{parts.get('dbname') or parts.get('user') or ''!s} at {host}"
+    name = parts.get("dbname") or parts.get("user") or "(default)"
+    return f"{name} at {parts.get('host') or parts.get('hostaddr') or 'localhost'}"

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -33,7 +33,7 @@ LARGEST_BODY = 1 << 20
 LARGEST_POOL = 8
 # How long a request waits for a connection, and how long one attempt to connect lasts. A pool that has given
 # up tries again at the next request: that is what makes it recover as soon as the database is back.
-POOL_SECONDS = 1.5
+POOL_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
 
@@ -126,6 +126,11 @@ class UserApi:
             except (psycopg.OperationalError, PoolTimeout, psycopg.errors.UndefinedTable) as error:
                 self.health.lost(one_line(error))
                 response = _refused(503, "unavailable", ["the database cannot be used"])
+            except ClientDisconnect:
+                response = _refused(400, "incomplete", ["the client went away"])
+            except asyncio.CancelledError:
+                # The server is stopping and this request has outlived the grace time: it ends here anyway.
+                response = _refused(503, "unavailable", ["the node is stopping"])
             self.metrics.count_request(request.method, path, response.status_code)
             return response
 
