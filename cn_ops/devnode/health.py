@@ -12,16 +12,16 @@ class Health:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._is_lost = False
+        self.is_lost = False
 
     def lost(self, reason: str) -> None:
         """Note that the database cannot be used."""
-        if not self._is_lost:
+        if not self.is_lost:
             logger.warning("%s: the database cannot be used: %s", self._service, reason)
-        self._is_lost = True
+        self.is_lost = True
 
     def found(self) -> None:
         """Note that it can."""
-        if self._is_lost:
+        if self.is_lost:
             logger.info("%s: the database is back", self._service)
-        self._is_lost = False
+        self.is_lost = False

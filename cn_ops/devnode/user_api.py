@@ -46,6 +46,7 @@ class UserApi:
     def __init__(self, url: str) -> None:
         self.metrics = Metrics()
         self.health = Health("user-api")
+        self._url = url
         self.pool = AsyncConnectionPool(
             url,
             min_size=1,
@@ -114,17 +115,33 @@ class UserApi:
                 # The table that everything else needs, not `SELECT 1`: an empty database is not healthy.
                 await connection.execute("SELECT event_id FROM cn_relay.events LIMIT 1")
         except (psycopg.Error, TimeoutError) as error:
-            self.health.lost(one_line(error))
+            await self._lost(error)
             return False
         self.health.found()
         return True
+
+    async def _lost(self, error: Exception) -> None:
+        """Note that the database cannot be used, and once in each outage why."""
+        if self.health.is_lost:
+            return
+        if isinstance(error, (PoolTimeout, TimeoutError)):
+            # The pool knows only that it had no connection; the database says what is the matter.
+            error = await self._reason() or error
+        self.health.lost(one_line(error))
+
+    async def _reason(self) -> psycopg.Error | None:
+        try:
+            async with await psycopg.AsyncConnection.connect(self._url, connect_timeout=2):
+                return None
+        except psycopg.Error as error:
+            return error
 
     def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
         async def counted(request: Request) -> Response:
             try:
                 response = await endpoint(request)
             except (psycopg.OperationalError, PoolTimeout, psycopg.errors.UndefinedTable) as error:
-                self.health.lost(one_line(error))
+                await self._lost(error)
                 response = _refused(503, "unavailable", ["the database cannot be used"])
             except ClientDisconnect:
                 response = _refused(400, "incomplete", ["the client went away"])

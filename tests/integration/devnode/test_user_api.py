@@ -105,6 +105,7 @@ def test_dropped_database_is_unavailable_until_its_tables_are_back(node: Any) ->
         log = api.log()
     assert "Traceback" not in log
     assert log.count("the database cannot be used") == 1
+    assert f'database "{node.name}" does not exist' in log, "the log says why"
     assert log.count("the database is back") == 1
 
 
