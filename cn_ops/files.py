@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -76,14 +76,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def copy_hashed(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
-    """Copy until the end and return the SHA-256, in hex, and the number of bytes."""
+def copy_hashed(source: BinaryIO, target: BinaryIO, advanced: Callable[[int], None]) -> tuple[str, int]:
+    """Copy until the end and return the SHA-256, in hex, and the number of bytes; ``advanced`` hears of them."""
     digest = hashlib.sha256()
     size = 0
     while chunk := source.read(CHUNK_BYTES):
         digest.update(chunk)
         target.write(chunk)
         size += len(chunk)
+        advanced(size)
     return digest.hexdigest(), size
 
 

@@ -38,11 +38,20 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Privilege:
+    """One privilege on a database; ``grantee`` is empty for PUBLIC."""
+
+    grantee: str
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True)
 class DatabaseProperties:
     """What belongs to the database itself and is not in its dump.
 
     ``settings`` are (role or '', name=value) pairs of ALTER DATABASE / ALTER ROLE IN DATABASE … SET;
-    ``privileges`` is the ACL as PostgreSQL writes it, or null for the default.
+    ``privileges`` is null for the default ones.
     """
 
     owner: str
@@ -55,7 +64,7 @@ class DatabaseProperties:
     connection_limit: int
     tablespace: str
     comment: str | None
-    privileges: tuple[str, ...] | None
+    privileges: tuple[Privilege, ...] | None
     settings: tuple[tuple[str, str], ...]
 
 

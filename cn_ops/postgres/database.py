@@ -1,0 +1,235 @@
+"""What a database is: its identity, its size, and what belongs to it beside its content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from cn_ops.errors import OperationFailed
+from cn_ops.model import DatabaseProperties, Identity, Privilege
+from cn_ops.postgres.session import qualified
+
+# Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
+LIST_SETTINGS = frozenset(
+    (
+        "local_preload_libraries",
+        "search_path",
+        "session_preload_libraries",
+        "shared_preload_libraries",
+        "temp_tablespaces",
+        "unix_socket_directories",
+    )
+)
+PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
+
+
+def server_version(connection: psycopg.Connection) -> str:
+    """Return the server's version, such as `17.6`."""
+    return str(_value(connection, "SHOW server_version")).split()[0]
+
+
+def major(version: str) -> int:
+    """Return the major version of `17.6` or `18beta1`."""
+    digits = ""
+    for character in version.strip():
+        if not character.isdigit():
+            break
+        digits += character
+    if not digits:
+        raise OperationFailed(f"{version!r} is not a PostgreSQL version")
+    return int(digits)
+
+
+def exists(connection: psycopg.Connection, database: str) -> bool:
+    """Whether the server has a database of that name."""
+    return bool(_value(connection, "SELECT count(*) FROM pg_database WHERE datname = %s", database))
+
+
+def identity(connection: psycopg.Connection, database: str) -> Identity:
+    """Return which database this is; raises ``OperationFailed`` when it is gone."""
+    oid = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
+    if oid is None:
+        raise OperationFailed(f"the database {database!r} is gone")
+    cluster = _value(connection, "SELECT system_identifier::text FROM pg_control_system()")
+    return Identity(str(cluster), database, int(str(oid)))
+
+
+def size_bytes(connection: psycopg.Connection, database: str) -> int:
+    """Return how much space a database takes."""
+    return int(str(_value(connection, "SELECT pg_database_size(%s::name)", database)))
+
+
+def count_rows(connection: psycopg.Connection, table: str) -> int:
+    """Count the rows of ``schema.table``; raises ``OperationFailed`` when there is no such table."""
+    schema, name = table.split(".", 1)
+    found = _value(
+        connection,
+        "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')",
+        schema,
+        name,
+    )
+    if not found:
+        raise OperationFailed(
+            f"the table {table} is not in database {connection.info.dbname!r}",
+            hint="set drill.count_table to a table of the node",
+        )
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(qualified(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def may_create_databases(connection: psycopg.Connection) -> bool:
+    """Whether this session's role can make the database anew."""
+    return bool(_value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"))
+
+
+def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
+    """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
+    row = connection.execute(
+        "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname,"
+        " shobj_description(d.oid, 'pg_database'), d.datacl IS NULL"
+        " FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = d.dattablespace WHERE d.datname = %s",
+        (database,),
+    ).fetchone()
+    if row is None:
+        raise OperationFailed(f"the database {database!r} is gone")
+    columns, owner, encoding, tablespace, comment, default_privileges = row
+    return DatabaseProperties(
+        owner=owner,
+        encoding=encoding,
+        # Columns come and go with the major version: 15 has daticulocale, 17 datlocale, 16 and later daticurules.
+        locale_provider=PROVIDERS[columns.get("datlocprovider", "c")],
+        collate=columns["datcollate"],
+        ctype=columns["datctype"],
+        locale=columns.get("datlocale") or columns.get("daticulocale"),
+        icu_rules=columns.get("daticurules"),
+        connection_limit=columns["datconnlimit"],
+        tablespace=tablespace,
+        comment=comment,
+        privileges=None if default_privileges else _privileges(connection, database),
+        settings=_settings(connection, database),
+    )
+
+
+def drop(connection: psycopg.Connection, database: str) -> None:
+    """Drop a database and end its sessions, as `dropdb --if-exists --force` does."""
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
+    """Make an empty database with these properties, from template0."""
+    options: list[tuple[str, str | None]] = [
+        ("ENCODING", wanted.encoding),
+        ("LC_COLLATE", wanted.collate),
+        ("LC_CTYPE", wanted.ctype),
+    ]
+    if wanted.locale_provider != "libc":
+        options.append(("LOCALE_PROVIDER", wanted.locale_provider))
+        options.append(("ICU_LOCALE" if wanted.locale_provider == "icu" else "BUILTIN_LOCALE", wanted.locale))
+        options.append(("ICU_RULES", wanted.icu_rules))
+    values = [
+        sql.SQL("{} = {}").format(sql.SQL(key), sql.Literal(value)) for key, value in options if value is not None
+    ]
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}").format(
+            sql.Identifier(database),
+            sql.Identifier(wanted.owner),
+            sql.Identifier(wanted.tablespace),
+            sql.Literal(wanted.connection_limit),
+            sql.SQL(" ").join(values),
+        )
+    )
+    for statement in _alterations(database, wanted):
+        connection.execute(statement)
+
+
+def _alterations(database: str, wanted: DatabaseProperties) -> list[sql.Composed]:
+    name = sql.Identifier(database)
+    statements = []
+    if wanted.comment is not None:
+        statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, sql.Literal(wanted.comment)))
+    for role, setting in wanted.settings:
+        key, _, value = setting.partition("=")
+        target = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
+        if not role:
+            target = sql.SQL("ALTER DATABASE {}").format(name)
+        statements.append(sql.SQL("{} SET {} TO {}").format(target, _parameter(key), _setting_value(key, value)))
+    if wanted.privileges is not None:
+        statements += _grants(name, wanted.owner, wanted.privileges)
+    return statements
+
+
+def _grants(name: sql.Identifier, owner: str, privileges: Sequence[Privilege]) -> list[sql.Composed]:
+    public = sql.SQL("PUBLIC")
+    revocations = [
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(name, grantee)
+        for grantee in (public, sql.Identifier(owner))
+    ]
+    grants = [
+        sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+            sql.SQL(one.privilege),
+            name,
+            sql.Identifier(one.grantee) if one.grantee else public,
+            sql.SQL(" WITH GRANT OPTION" if one.grantable else ""),
+        )
+        for one in privileges
+    ]
+    return [*revocations, *grants]
+
+
+def _parameter(name: str) -> sql.Identifier:
+    return sql.Identifier(*name.split("."))
+
+
+def _setting_value(name: str, value: str) -> sql.Composable:
+    if name not in LIST_SETTINGS:
+        return sql.Literal(value)
+    # An empty list is written as one empty name.
+    return sql.SQL(", ").join([sql.Literal(item) for item in split_names(value)] or [sql.Literal("")])
+
+
+def split_names(text: str) -> list[str]:
+    """Split a list of names, each quoted or not, as PostgreSQL stores it: `"$user", public`."""
+    names: list[str] = []
+    current, quoted = "", False
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character == '"' and quoted and text[position + 1 : position + 2] == '"':
+            current += '"'
+            position += 1
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            names.append(current)
+            current = ""
+        elif quoted or not character.isspace():
+            current += character
+        position += 1
+    return [*names, current] if names or current else []
+
+
+def _privileges(connection: psycopg.Connection, database: str) -> tuple[Privilege, ...]:
+    rows = connection.execute(
+        "SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable"
+        " FROM pg_database AS d, aclexplode(d.datacl) AS a WHERE d.datname = %s ORDER BY 1, 2",
+        (database,),
+    ).fetchall()
+    return tuple(Privilege(*row) for row in rows)
+
+
+def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str, str], ...]:
+    rows = connection.execute(
+        "SELECT coalesce(r.rolname, ''), c.item FROM pg_db_role_setting AS s"
+        " JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole,"
+        " unnest(s.setconfig) AS c (item) WHERE d.datname = %s ORDER BY 1, 2",
+        (database,),
+    ).fetchall()
+    return tuple((str(role), str(item)) for role, item in rows)
+
+
+def _value(connection: psycopg.Connection, query: str, *arguments: object) -> object:
+    row = connection.execute(query.encode(), arguments or None).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,126 @@
+"""Sessions with a stack's server, and what their errors mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
+from cn_ops.stack import Stack
+
+CONNECT_SECONDS = 10
+APPLICATION_NAME = "cn-ops"
+# A row's text depends on these, and a held snapshot must not be ended for being idle.
+PINNED = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "0",
+    "statement_timeout": "0",
+}
+
+# libpq gives no SQLSTATE for a refused connection: its text is all there is.
+REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
+    (
+        r"password authentication failed|no password supplied|SCRAM authentication",
+        UsageError,
+        "the server refuses the password of role {user!r}",
+        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one",
+    ),
+    (
+        r'role ".*" does not exist',
+        UsageError,
+        "the server has no role {user!r}",
+        "set stack.postgres.user to the role that owns the database",
+    ),
+    (
+        r'database ".*" does not exist',
+        MissingError,
+        "the server has no database {database!r}",
+        "set stack.postgres.database, or restore it: `inv restore --dump=latest`",
+    ),
+    (
+        r"too many (clients|connections)|remaining connection slots",
+        MissingError,
+        "the server has no connection left",
+        "end some sessions, or raise max_connections",
+    ),
+    (
+        r"timeout expired|timed out",
+        TimedOut,
+        f"the server did not answer within {CONNECT_SECONDS} s",
+        "see `inv stack.status` and `inv stack.logs`",
+    ),
+)
+
+
+@contextmanager
+def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
+    """Open a session in autocommit mode, with everything pinned that the text of a row depends on.
+
+    Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
+    """
+    parameters = stack.conninfo(database)
+    conninfo = make_conninfo(
+        **parameters,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=APPLICATION_NAME,
+        options=_options(PINNED),
+    )
+    with explained(parameters["user"], database), psycopg.connect(conninfo, autocommit=True) as connection:
+        yield connection
+
+
+def maintenance_database(database: str) -> str:
+    """Return a database to connect to while ``database`` itself is made or dropped."""
+    return "template1" if database == "postgres" else "postgres"
+
+
+@contextmanager
+def explained(user: str, database: str) -> Iterator[None]:
+    """Turn what PostgreSQL says into an error for people."""
+    try:
+        yield
+    except psycopg.Error as error:
+        text = str(error).strip()
+        for pattern, kind, message, hint in REFUSALS:
+            if isinstance(error, psycopg.OperationalError) and re.search(pattern, text):
+                raise kind(message.format(user=user, database=database), hint=hint, evidence=text) from error
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            raise MissingError(
+                f"the connection to database {database!r} failed or was lost",
+                hint="see `inv stack.status` and `inv stack.logs`",
+                evidence=text,
+            ) from error
+        raise OperationFailed(
+            f"database {database!r}: {text.splitlines()[0] if text else type(error).__name__}", evidence=text
+        ) from error
+
+
+def qualified(name: str) -> sql.Identifier:
+    """Return ``schema.table`` as a quoted identifier."""
+    return sql.Identifier(*name.split(".", 1))
+
+
+def dbname(database: str) -> str:
+    """Return a ``--dbname`` that names this database whatever its name holds.
+
+    The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string.
+    """
+    return make_conninfo(dbname=database)
+
+
+def _options(settings: dict[str, str]) -> str:
+    return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
