@@ -15,7 +15,7 @@ from cn_ops.errors import MissingError, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.embedded_cluster import Cluster
+from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import layout
 from cn_ops.stack.embedded_services import Services
 
@@ -37,7 +37,7 @@ class EmbeddedStack:
         self._services = Services(
             self._layout,
             stack.embedded.services,
-            dsn=self._dsn(stack.postgres.database),
+            dsn=self.url(stack.postgres.database),
             environment={"E2E_COMMUNITY_NODE_TOPIC_NAME": settings.drill.topic},
         )
 
@@ -171,7 +171,18 @@ class EmbeddedStack:
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the socket's folder, the user and the database."""
         self._require_server()
-        return {"host": str(self._layout.sockets), "user": self._postgres.user, "dbname": database}
+        # The port too: PGPORT of the environment would lead to another server's socket.
+        return {
+            "host": str(self._layout.sockets),
+            "port": str(PORT),
+            "user": self._postgres.user,
+            "dbname": database,
+        }
+
+    def url(self, database: str) -> str:
+        """Return the URL with which the services reach a database."""
+        user, name = quote(self._postgres.user, safe=""), quote(database, safe="")
+        return f"postgresql://{user}@/{name}?host={quote(str(self._layout.sockets), safe='')}&port={PORT}"
 
     def free_bytes(self) -> int:
         """Return the free space of the cluster's file system."""
@@ -182,7 +193,3 @@ class EmbeddedStack:
             raise MissingError(
                 "the embedded server does not run", state="nothing was changed", hint="start it: `inv stack.up`"
             )
-
-    def _dsn(self, database: str) -> str:
-        user, name = quote(self._settings.postgres.user, safe=""), quote(database, safe="")
-        return f"postgresql://{user}@/{name}?host={quote(str(self._layout.sockets), safe='')}"

