@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import sh
 
+from cn_ops import process_group
 from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.masking import mask
 
@@ -106,19 +107,25 @@ class Running:
         return self._completed(check=check)
 
     def end(self) -> None:
-        """End the whole group: interrupt, then terminate, then kill."""
-        for number, grace in (
-            (signal.SIGINT, INTERRUPT_GRACE),
-            (signal.SIGTERM, TERMINATE_GRACE),
-            (signal.SIGKILL, TERMINATE_GRACE),
-        ):
-            if not self.alive():
-                break
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
-            deadline = time.monotonic() + grace
-            while self.alive() and time.monotonic() < deadline:
-                time.sleep(0.01)
+        """End the whole group: interrupt, then terminate, then kill; at once when interrupted meanwhile."""
+        try:
+            for number, grace in (
+                (signal.SIGINT, INTERRUPT_GRACE),
+                (signal.SIGTERM, TERMINATE_GRACE),
+                (signal.SIGKILL, TERMINATE_GRACE),
+            ):
+                if not self._group_lives():
+                    return
+                process_group.send(self.pid, number)
+                deadline = time.monotonic() + grace
+                while self._group_lives() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+        except BaseException:
+            process_group.send(self.pid, signal.SIGKILL)
+            raise
+
+    def _group_lives(self) -> bool:
+        return self.alive() or process_group.lives(self.pid)
 
     def _completed(self, *, check: bool) -> Completed:
         with suppress(sh.ErrorReturnCode):
@@ -156,7 +163,8 @@ def started(
     """Start a process and end it, at the latest, when the block is left.
 
     ``stdin`` and ``stdout`` are open binary files or pipes, used by descriptor. ``user`` (root only) is the
-    account that it runs as. Raises ``MissingError`` when the program is not there.
+    account that it runs as. The process also ends when this one is killed (on Linux), and with the thread
+    that started it. Raises ``MissingError`` when the program is not there.
     """
     with ExitStack() as streams:
         output = streams.enter_context(tempfile.TemporaryFile()) if stdout is None else None
@@ -171,6 +179,7 @@ def started(
                 _out=stdout if output is None else output,
                 _err=errors,
                 _new_group=True,
+                _preexec_fn=process_group.die_with_parent(),
             )
         running = Running(argv, command, output, errors)
         try:
