@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from cn_ops.errors import TimedOut, VerificationFailed
+from cn_ops.errors import OperationFailed, TimedOut, VerificationFailed
 
 # One answer may take this long; the deadline is for all tries together.
 TRY_SECONDS = 5.0
+READ_SECONDS = 30.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 
 
@@ -57,7 +58,8 @@ def wait_healthy(
 ) -> None:
     """Wait until ``url`` answers 200, at most ``deadline`` seconds in all.
 
-    ``gave_up`` may say why waiting longer is useless (the service has ended). Raises ``TimedOut``.
+    ``gave_up`` may say why waiting longer is useless (the service has ended): in its first line, with evidence
+    below. Raises ``TimedOut``, or ``OperationFailed`` when it was useless to wait.
     """
     end = clock() + deadline
     wait = 0.02
@@ -67,7 +69,12 @@ def wait_healthy(
         if last.status == 200:
             return
         if reason := gave_up():
-            raise TimedOut(f"{url} cannot become healthy: {reason}", evidence=last.summary)
+            why, _, evidence = reason.partition("\n")
+            raise OperationFailed(
+                f"{url} cannot become healthy: {why}",
+                evidence=evidence or last.summary,
+                hint="look at `inv stack.logs`",
+            )
         pause(max(0.0, min(wait, end - clock())))
         wait = min(wait * 2, 0.5)
     raise TimedOut(
@@ -79,20 +86,20 @@ def wait_healthy(
 
 @dataclass(frozen=True)
 class Page:
-    """What the application answered to the read, and how many entries that held."""
+    """What the application answered to the read; each entry as canonical JSON."""
 
     url: str
-    body: bytes
-    entries: int
+    text: str
+    entries: tuple[str, ...]
 
 
 def read_page(base_url: str, path: str, topic: str) -> Page:
     """Read what the application serves; raises ``VerificationFailed`` unless it is JSON with entries.
 
-    Entries are counted in the answer itself when it is a list, or in the one list that it holds.
+    The entries are the answer itself when it is a list, or the one list that it holds.
     """
     url = base_url.rstrip("/") + path.replace("{topic}", quote(topic, safe=""))
-    answer = get(url, timeout=30)
+    answer = get(url, timeout=READ_SECONDS)
     if answer.status != 200:
         raise VerificationFailed(f"the application did not serve {url}", evidence=answer.summary)
     try:
@@ -104,4 +111,8 @@ def read_page(base_url: str, path: str, topic: str) -> Page:
         lists = [value for value in document.values() if isinstance(value, list)]
     if len(lists) != 1:
         raise VerificationFailed(f"{url} did not answer one list of entries", evidence=answer.summary)
-    return Page(url, json.dumps(document, sort_keys=True).encode(), len(lists[0]))
+    return Page(url, _canonical(document), tuple(_canonical(entry) for entry in lists[0]))
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

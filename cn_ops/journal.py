@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cn_ops.errors import OperationFailed
 from cn_ops.files import explained, publish_json
+from cn_ops.model import Recreation
 
 JOURNAL_VERSION = 1
 
@@ -22,21 +24,22 @@ JOURNAL_VERSION = 1
 class Intent:
     """What an operation has begun and what must be healed if it does not come to its end.
 
-    ``stopped`` services are to be started again · ``recreating`` is the restore whose database may be half
-    made · ``started_stack`` says that the operation started the stack itself and is to take it down.
+    ``stopped`` services are to be started again · ``recreating`` is the database that is to be made anew from
+    a dump · ``started`` services were started by the operation, which is to stop them · ``started_stack`` says
+    that nothing ran before it, and the stack is to be taken down.
     """
 
     operation: str
     pid: int = field(default_factory=os.getpid)
     stopped: tuple[str, ...] = ()
-    recreating: dict[str, Any] | None = None
+    recreating: Recreation | None = None
+    started: tuple[str, ...] = ()
     started_stack: bool = False
-    damaged: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left to heal."""
-        return not (self.stopped or self.recreating or self.started_stack or self.damaged)
+        return not (self.stopped or self.recreating or self.started or self.started_stack)
 
 
 class Journal:
@@ -51,7 +54,7 @@ class Journal:
         Raises ``OperationFailed`` for a journal that cannot be understood: guessing could lose data.
         """
         try:
-            text = self.path.read_text()
+            text = self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -60,18 +63,15 @@ class Journal:
             document = json.loads(text)
             if document.pop("journal_version") != JOURNAL_VERSION:
                 raise ValueError("another version")
-            return Intent(**{**document, "stopped": tuple(document["stopped"])})
+            intent: Intent = _adapter().validate_python(document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OperationFailed(
-                f"the journal {self.path} cannot be understood ({error})",
+                f"the journal {self.path} cannot be understood",
                 state="nothing was changed",
                 hint="look at which services run (`inv stack.status`), set them right, then remove the file",
+                evidence=str(error),
             ) from error
-
-    def begin(self, operation: str) -> Intent:
-        """Start an operation: what an unfinished one left stays on record, under the new name."""
-        left = self.read()
-        return replace(left, operation=operation, pid=os.getpid()) if left else Intent(operation)
+        return intent
 
     def write(self, intent: Intent) -> Intent:
         """Put an intent on disk, or remove the file when nothing is left to heal."""
@@ -81,6 +81,16 @@ class Journal:
             publish_json(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
         return intent
 
-    def update(self, **changes: Any) -> Intent:
-        """Change some of what is on record."""
-        return self.write(replace(self.read() or Intent("?"), **changes))
+    def update(self, operation: str, **changes: Any) -> Intent:
+        """Change some of what is on record, in the name of the operation that does so."""
+        before = self.read() or Intent(operation)
+        return self.write(replace(before, operation=operation, pid=os.getpid(), **changes))
+
+
+@cache
+def _adapter() -> Any:
+    # Lazy: a command that finds no journal should not pay for the import.
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic.dataclasses import dataclass as checked
+
+    return TypeAdapter(checked(Intent, config=ConfigDict(extra="forbid")))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 
 class Status(StrEnum):
@@ -66,6 +65,27 @@ class DatabaseProperties:
     comment: str | None
     privileges: tuple[Privilege, ...] | None
     settings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Recreation:
+    """A database that is being made anew from a dump, and how to tell it from another of that name.
+
+    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that took its place, once it
+    exists. ``damaged`` says that a drill has damaged the old one on purpose. ``expected_rows`` is what
+    ``counted_table`` must hold afterwards, null when nobody knows.
+    """
+
+    dump: str
+    sha256: str
+    database: str
+    system_identifier: str
+    properties: DatabaseProperties
+    counted_table: str
+    expected_rows: int | None
+    old_oid: int | None
+    new_oid: int | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,10 +173,12 @@ class Decision:
 class BackupResult:
     """A finished backup."""
 
+    generation: Generation
     manifest: Manifest
     dump: Path
     phases: tuple[Phase, ...]
     decisions: tuple[Decision, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -182,7 +204,8 @@ class DrillError:
     message: str
     hint: str
     database_state: str
-    evidence: str = ""
+    evidence: str
+    exit_code: int
 
 
 @dataclass(frozen=True)
@@ -207,9 +230,7 @@ class DrillReport:
     application_entries_after: int | None
     error: DrillError | None
     versions: dict[str, str | None]
-    warnings: tuple[str, ...] = ()
-    summary_path: Path | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,38 @@ class Step:
         """Say how many bytes have gone through."""
         self._listener.advanced(readable_bytes(count))
 
+    def warned(self, message: str) -> None:
+        """Say what a person should know."""
+        self._listener.warned(message)
+
     def skip(self, why: str) -> None:
         """Say that there was nothing to do or to check, and why: that is never a pass."""
         self.skipped = True
         self.detail = why
+
+
+class Within:
+    """Hears the phases of an operation that is itself one phase of another."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._name = ""
+
+    def began(self, name: str) -> None:
+        """Say what is being done."""
+        self._name = name
+        self._step.advanced(name)
+
+    def advanced(self, detail: str) -> None:
+        """Say how far that has come."""
+        self._step.advanced(f"{self._name}, {detail}")
+
+    def ended(self, phase: Phase) -> None:
+        """Ignore it: the next one says that it has begun."""
+
+    def warned(self, message: str) -> None:
+        """Hand it on."""
+        self._step.warned(message)
 
 
 class Phases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -47,13 +48,26 @@ def exists(connection: psycopg.Connection, database: str) -> bool:
     return bool(_value(connection, "SELECT count(*) FROM pg_database WHERE datname = %s", database))
 
 
+def is_empty(connection: psycopg.Connection) -> bool:
+    """Whether the session's database has no relation of a user's."""
+    return not _value(
+        connection,
+        "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'",
+    )
+
+
+def system_identifier(connection: psycopg.Connection) -> str:
+    """Return which cluster this is."""
+    return str(_value(connection, "SELECT system_identifier::text FROM pg_control_system()"))
+
+
 def identity(connection: psycopg.Connection, database: str) -> Identity:
     """Return which database this is; raises ``OperationFailed`` when it is gone."""
     oid = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
     if oid is None:
         raise OperationFailed(f"the database {database!r} is gone")
-    cluster = _value(connection, "SELECT system_identifier::text FROM pg_control_system()")
-    return Identity(str(cluster), database, int(str(oid)))
+    return Identity(system_identifier(connection), database, int(str(oid)))
 
 
 def size_bytes(connection: psycopg.Connection, database: str) -> int:
@@ -111,6 +125,12 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         privileges=None if default_privileges else _privileges(connection, database),
         settings=_settings(connection, database),
     )
+
+
+def default_properties(connection: psycopg.Connection, owner: str) -> DatabaseProperties:
+    """Return what `CREATE DATABASE` would choose, for a database that nobody remembers."""
+    template = properties(connection, "template1")
+    return replace(template, owner=owner, comment=None, privileges=None, settings=(), connection_limit=-1)
 
 
 def drop(connection: psycopg.Connection, database: str) -> None:

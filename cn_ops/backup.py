@@ -1,0 +1,145 @@
+"""Make a generation: dump what one snapshot sees, read it back, publish it, and only then prune."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from cn_ops import __version__
+from cn_ops.errors import MissingError, OpsError, VerificationFailed
+from cn_ops.generations import Draft, draft, folder_lock
+from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
+from cn_ops.operation import Operation
+from cn_ops.phases import readable_bytes
+from cn_ops.postgres.archive import read_in_full
+from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
+from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
+from cn_ops.postgres.session import session
+from cn_ops.postgres.snapshot import Snapshot, snapshot
+from cn_ops.prune import prune
+
+BACKUP_PHASES = ("dump", "read back", "publish", "prune")
+# Less than this and a dump is not begun: the folder's own bookkeeping would fail first.
+LEAST_FREE_BYTES = 1 << 20
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
+    """Back the live database up; a failure leaves no generation and prunes nothing."""
+    settings = operation.settings.backup
+    operation.require_server()
+    with folder_lock(settings.directory, operation.name):
+        with draft(settings.directory, settings.prefix, clock()) as made:
+            manifest = _dump(operation, made, clock)
+            _read_back(operation, made, manifest)
+            with operation.phases.phase("publish") as step:
+                dump = made.publish(manifest)
+                step.detail = dump.name
+        with operation.phases.phase("prune") as step:
+            decisions = prune(settings, keep=settings.generations)
+            step.detail = (
+                f"{sum(one.keep for one in decisions)} kept, {sum(not one.keep for one in decisions)} removed"
+            )
+    generation = Generation(made.id, dump, made.path(".manifest.json"), GenerationState.COMPLETE, manifest)
+    return BackupResult(generation, manifest, dump, operation.phases.done, decisions, operation.phases.warnings)
+
+
+def plan_backup(operation: Operation) -> dict[str, object]:
+    """Check what a backup needs and say what it would do; nothing is written."""
+    settings = operation.settings.backup
+    operation.require_server()
+    with session(operation.stack, operation.database) as connection:
+        return {
+            "database": operation.database,
+            "database_size_bytes": size_bytes(connection, operation.database),
+            "server_version": server_version(connection),
+            "tool_version": tool_version(operation.stack),
+            "flags": list(dump_flags(settings)),
+            "directory": str(settings.directory),
+            "generations": settings.generations,
+            "counted_table": operation.settings.drill.count_table,
+            "counted_rows": count_rows(connection, operation.settings.drill.count_table),
+        }
+
+
+def _dump(operation: Operation, made: Draft, clock: Clock) -> Manifest:
+    stack, settings, table = operation.stack, operation.settings.backup, operation.settings.drill.count_table
+    flags = dump_flags(settings)
+    with operation.phases.phase("dump") as step:
+        started, began = clock(), time.monotonic()
+        with snapshot(stack, operation.database) as view:
+            rows = count_rows(view.connection, table)
+            sha256, size = dump_database(
+                stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
+            )
+            described = _described(operation, view)
+        globals_sha256 = _dump_globals(operation, made)
+        made.sync()
+        step.detail = f"{readable_bytes(size)}, {rows} rows in {table}"
+        return Manifest(
+            id=made.id,
+            database=operation.database,
+            started_at=_stamp(started),
+            finished_at=_stamp(clock()),
+            duration_seconds=round(time.monotonic() - began, 3),
+            dump_file=made.path(".dump").name,
+            size_bytes=size,
+            sha256=sha256,
+            format=settings.format,
+            flags=flags,
+            globals_file=made.path(".globals.sql").name if globals_sha256 else None,
+            globals_sha256=globals_sha256,
+            tool_version=tool_version(stack),
+            counted_table=table,
+            counted_rows=rows,
+            cn_ops_version=__version__,
+            **described,
+        )
+
+
+def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
+    who = identity(view.connection, operation.database)
+    return {
+        "system_identifier": who.system_identifier,
+        "database_oid": who.database_oid,
+        "server_version": server_version(view.connection),
+        "database_size_bytes": size_bytes(view.connection, operation.database),
+        "properties": properties(view.connection, operation.database),
+    }
+
+
+def _dump_globals(operation: Operation, made: Draft) -> str | None:
+    if not operation.settings.backup.globals:
+        return None
+    try:
+        return dump_globals(operation.stack, made.globals)[0]
+    except MissingError:
+        raise
+    except OpsError as error:
+        raise error.with_hint(
+            "roles can be read by a superuser only; `backup.globals: false` leaves them out"
+        ) from error
+
+
+def _read_back(operation: Operation, made: Draft, manifest: Manifest) -> None:
+    with operation.phases.phase("read back") as step:
+        archive = read_in_full(operation.stack, made.aside(".dump"), step.advanced_bytes)
+        if (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
+            raise VerificationFailed(
+                "what was read back from the disk is not what pg_dump wrote",
+                state="no generation was made; earlier ones are untouched",
+                hint=f"the disk of {made.directory} may be failing: back up to another folder",
+            )
+        step.detail = f"sha256 {manifest.sha256[:12]}…"
+
+
+def _stamp(time_: datetime) -> str:
+    return time_.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""Finish or undo what a killed command left, as its journal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cn_ops.errors import OperationFailed
+from cn_ops.files import sha256
+from cn_ops.model import Recreation
+from cn_ops.operation import Operation
+from cn_ops.postgres.load import end_tool_sessions
+from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.recreate import finished, is_ours, recreate, verify
+from cn_ops.writers import start_writers
+
+
+def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
+    """Heal, if there is anything to heal; return whether there was.
+
+    ``keep_stack`` leaves a stack that the killed command had started to the caller, who goes on with it.
+    """
+    left = operation.journal.read()
+    if left is None:
+        return False
+    operation.phases.warn(f"`{left.operation}` (process {left.pid}) did not come to its end: healing what it left")
+    with operation.phases.phase("heal") as step:
+        said = []
+        if left.recreating:
+            said.append(_heal_database(operation, left.recreating))
+        if left.stopped and not left.started_stack:
+            said.append(f"started {', '.join(start_writers(operation))}")
+        if not keep_stack:
+            said += put_back(operation)
+        step.detail = "; ".join(said) or "the stack that it had started is kept"
+    return True
+
+
+def put_back(operation: Operation) -> list[str]:
+    """Stop what the operation, or the killed one before it, had started; say what was done."""
+    record = operation.journal.read()
+    if record and record.started_stack:
+        operation.stack.down(volumes=False)
+        operation.intend(started_stack=False, started=(), stopped=())
+        return ["took the stack down"]
+    if record and record.started:
+        operation.stack.stop(record.started)
+        operation.intend(started=())
+        return [f"stopped {', '.join(record.started)}"]
+    return []
+
+
+def end_left_sessions(operation: Operation) -> None:
+    """End what a killed command's tools still do in the server; the caller holds the stack's lock."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        if ended := end_tool_sessions(connection):
+            operation.phases.warn(f"ended {ended} sessions of tools that a killed command had left in the server")
+
+
+def _heal_database(operation: Operation, recorded: Recreation) -> str:
+    operation.stack.start_postgres()
+    end_left_sessions(operation)
+    if not is_ours(operation, recorded):
+        finished(operation)
+        return f"left the database {recorded.database!r} as it is"
+    dump = Path(recorded.dump)
+    if not dump.is_file() or sha256(dump) != recorded.sha256:
+        raise OperationFailed(
+            f"the dump {dump} that {recorded.database!r} was being restored from is gone or has changed",
+            state=f"the database {recorded.database!r} is damaged, dropped or half restored; its writers are stopped",
+            hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
+        )
+    recreate(operation, recorded, lambda _: None)
+    verify(operation, recorded)
+    finished(operation)
+    return f"restored {recorded.database!r} from {dump.name}"

@@ -1,0 +1,57 @@
+"""The node's own commands that make and remove a drill's data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from cn_ops.errors import OperationFailed
+from cn_ops.operation import Operation
+
+SEED_LINE = "E2E_SEED_JSON="
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What the seed says that it made."""
+
+    document: dict[str, object]
+
+    @property
+    def event_ids(self) -> tuple[str, ...]:
+        """The events that it names."""
+        ids = self.document.get("event_ids")
+        return tuple(str(one) for one in ids) if isinstance(ids, list) else ()
+
+
+def run_seed(operation: Operation, events: int | None) -> Seeded | None:
+    """Run the seed command; return what it made, or None when the settings have no seed command.
+
+    ``events`` is handed on as `--events N`. Raises ``OperationFailed`` when its line of JSON is missing.
+    """
+    settings = operation.settings.drill
+    if settings.seed is None:
+        return None
+    command = (*settings.seed, *(("--events", str(events)) if events is not None else ()))
+    lines = operation.stack.run_once(settings.service, command).stdout.splitlines()
+    found = [line.partition(SEED_LINE)[2] for line in lines if SEED_LINE in line]
+    try:
+        document = json.loads(found[-1]) if found else None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise OperationFailed(
+            f"the seed command `{' '.join(command)}` printed no line {SEED_LINE}{{…}}",
+            evidence="\n".join(lines[-5:]),
+            hint="drill.seed must be the node's own seed command, or null to drill with the data that is there",
+        )
+    return Seeded(document)
+
+
+def run_cleanup(operation: Operation) -> bool:
+    """Remove what the seed made; return whether there is a command for it."""
+    settings = operation.settings.drill
+    if settings.cleanup is None:
+        return False
+    operation.stack.run_once(settings.service, settings.cleanup)
+    return True

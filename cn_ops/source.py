@@ -1,0 +1,101 @@
+"""The dump that a restore is asked for: which one it is, and whether it is good, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.generations import find_generation, generation_of, read_catalogue
+from cn_ops.model import Generation, GenerationState, Manifest
+from cn_ops.operation import Operation
+from cn_ops.postgres.archive import Archive, Header, check_file, read_header, read_in_full
+from cn_ops.postgres.database import major, server_version
+from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.settings import BackupSettings
+
+SHOWN_IDS = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dump and, unless it was made by hand or by the old script, its generation."""
+
+    path: Path
+    generation: Generation | None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What is known to be in it."""
+        return self.generation.manifest if self.generation else None
+
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A dump that was read in full and found to be what its manifest says."""
+
+    source: Source
+    header: Header
+    archive: Archive
+
+
+def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
+    """Find what `--dump` names: `latest`, a generation's id, or a path.
+
+    Raises ``UsageError`` naming what there is.
+    """
+    catalogue = read_catalogue(settings.directory, settings.prefix)
+    generation = find_generation(catalogue, wanted)
+    path = Path(wanted)
+    if generation is None and wanted and "\x00" not in wanted and _is_path(cwd, path):
+        path = cwd / path.expanduser()
+        generation = generation_of(path)
+        if generation is None:
+            return Source(path, None)
+    if generation is None:
+        known = [one.id for one in catalogue.generations[:SHOWN_IDS]]
+        raise UsageError(
+            f"--dump={wanted!r} is neither `latest`, nor the id of a generation, nor a file",
+            state="nothing was changed",
+            hint=f"the newest ids: {', '.join(known)}" if known else f"{catalogue.directory} holds no generation",
+        )
+    if generation.state is GenerationState.DAMAGED:
+        raise VerificationFailed(
+            f"the generation {generation.id} is damaged: {generation.problem}",
+            state="nothing was changed",
+            hint="use another: `inv backups`",
+        )
+    return Source(generation.dump, generation)
+
+
+def check_source(operation: Operation, source: Source, advanced: Callable[[int], None]) -> CheckedSource:
+    """Check a dump against its manifest and the server, and read all of it.
+
+    Raises ``UsageError`` for a dump that cannot be restored here, ``VerificationFailed`` for a damaged one.
+    """
+    stack = operation.stack
+    check_file(source.path)
+    header = read_header(stack, source.path)
+    with session(stack, maintenance_database(operation.database)) as connection:
+        server = server_version(connection)
+    if header.server_version and major(header.server_version) > major(server):
+        raise UsageError(
+            f"{source.path} was made by PostgreSQL {header.server_version}, and this server is {server}",
+            state="nothing was changed",
+            hint="restore it into a server of that major version or a newer one",
+        )
+    archive = read_in_full(stack, source.path, advanced)
+    manifest = source.manifest
+    if manifest and (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
+        raise VerificationFailed(
+            f"the dump {source.path} is damaged: its sha256 is {archive.sha256}, and was {manifest.sha256}",
+            state="nothing was changed",
+            hint="use another generation: `inv backups`",
+        )
+    return CheckedSource(source, header, archive)
+
+
+def _is_path(cwd: Path, path: Path) -> bool:
+    """Whether a person who typed this meant a file, be it there or not."""
+    return len(path.parts) > 1 or path.suffix == ".dump" or (cwd / path).exists()
