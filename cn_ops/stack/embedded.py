@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cn_ops import process
 from cn_ops.application import wait_healthy
-from cn_ops.errors import MissingError, UsageError
+from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
@@ -69,13 +69,13 @@ class EmbeddedStack:
     def start_postgres(self) -> None:
         """Start the server, and give a new cluster its database."""
         self._cluster.start()
-        if self._cluster.fresh_marker.exists():
+        if self._layout.fresh_marker.exists():
             exists = self.tool(
                 ["psql", "-X", "-At", "-d", "postgres", "-c", "select datname from pg_database"]
             ).stdout.splitlines()
             if self._postgres.database not in exists:
                 self.tool(["createdb", "--maintenance-db=postgres", "--", self._postgres.database])
-            self._cluster.fresh_marker.unlink(missing_ok=True)
+            self._layout.fresh_marker.unlink(missing_ok=True)
 
     def up(self, services: Sequence[str]) -> None:
         """Start services; nothing about them can have changed while they run."""
@@ -89,11 +89,7 @@ class EmbeddedStack:
                 self.start_postgres()
                 continue
             self._services.start(name)
-            wait_healthy(
-                self._services.health_url(name),
-                max(0.0, end - time.monotonic()),
-                gave_up=lambda name=name: self._services.ended_early(name),  # type: ignore[misc]
-            )
+            self._wait_healthy(name, end)
 
     def stop(self, services: Sequence[str]) -> None:
         """Stop services, the last started first."""
@@ -186,7 +182,14 @@ class EmbeddedStack:
 
     def free_bytes(self) -> int:
         """Return the free space of the cluster's file system."""
-        return shutil.disk_usage(self._layout.data).free
+        data = self._layout.data
+        return shutil.disk_usage(next(folder for folder in (data, *data.parents) if folder.exists())).free
+
+    def _wait_healthy(self, name: str, end: float) -> None:
+        url = self._services.health_url(name)
+        wait_healthy(url, max(0.0, end - time.monotonic()), gave_up=lambda: self._services.ended_early(name))
+        if reason := self._services.ended_early(name):
+            raise OperationFailed(f"something else than {name} answers at {url}", evidence=reason)
 
     def _require_server(self) -> None:
         if self._cluster.pid() is None:

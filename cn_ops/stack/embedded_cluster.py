@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -48,15 +49,10 @@ class Cluster:
             self._binaries = binaries(self._bin_dir, self.layout)
         return self._binaries
 
-    @property
-    def fresh_marker(self) -> Path:
-        """Exists while a new cluster still has to be given its database."""
-        return self.layout.home / "fresh"
-
     def pid(self) -> int | None:
         """Return the postmaster's process id, or None when it does not run."""
         with suppress(OSError, ValueError, psutil.Error):
-            pid = int((self.layout.data / "postmaster.pid").read_text().splitlines()[0])
+            pid = int(self._pid_file.read_text().splitlines()[0])
             # The file outlives a killed server and the number may be somebody else's by now.
             if Path(psutil.Process(pid).cwd()) == self.layout.data:
                 return pid
@@ -65,6 +61,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server, making the cluster first when there is none."""
         if self.pid() is not None:
+            self._wait_ready()
             return
         self.layout.make()
         if not (self.layout.data / "PG_VERSION").exists():
@@ -74,11 +71,7 @@ class Cluster:
         try:
             self._control([*arguments, f"--log={self.layout.server_log}"], timeout=self._deadline + 10)
         except (ProcessFailed, TimedOut) as error:
-            raise TimedOut(
-                f"the embedded server did not become ready within {self._deadline:g} s",
-                evidence=self.log_tail() or error.evidence,
-                hint=f"see {self.layout.server_log}; `inv stack.down --volumes` removes the cluster and its data",
-            ) from error
+            raise self._not_ready(error.evidence) from error
 
     def stop(self) -> None:
         """Stop the server; at once when it does not obey."""
@@ -87,6 +80,8 @@ class Cluster:
         for mode in ("fast", "immediate"):
             with suppress(ProcessFailed, TimedOut):
                 self._control(["stop", "--wait", "--silent", f"--mode={mode}", "--timeout=20"], timeout=30)
+                return
+            if self.pid() is None:
                 return
         raise OperationFailed("the embedded server did not stop", evidence=self.log_tail())
 
@@ -100,6 +95,32 @@ class Cluster:
         """Return an environment whose libpq settings lead to this server and to no other."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return {**inherited, "PGHOST": str(self.layout.sockets), "PGPORT": str(PORT), "PGUSER": self.user}
+
+    def _wait_ready(self) -> None:
+        """Wait for a server that another command started, and perhaps did not live to wait for."""
+        end = time.monotonic() + self._deadline
+        while self.pid() is not None and time.monotonic() < end:
+            if self._says_ready():
+                return
+            time.sleep(0.02)
+        raise self._not_ready("")
+
+    def _says_ready(self) -> bool:
+        # The eighth line of postmaster.pid is the server's own word for its state; pg_ctl reads it as well.
+        with suppress(OSError, IndexError):
+            return self._pid_file.read_text().splitlines()[7].strip() == "ready"
+        return False
+
+    def _not_ready(self, evidence: str) -> TimedOut:
+        return TimedOut(
+            f"the embedded server did not become ready within {self._deadline:g} s",
+            evidence=self.log_tail() or evidence,
+            hint=f"see {self.layout.server_log}; `inv stack.down --volumes` removes the cluster and its data",
+        )
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.layout.data / "postmaster.pid"
 
     def _control(self, arguments: Sequence[str], *, timeout: float) -> None:
         self._as_account([str(self.binaries / "pg_ctl"), *arguments, f"--pgdata={self.layout.data}"], timeout=timeout)
@@ -121,7 +142,7 @@ class Cluster:
         sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets))
-        self.fresh_marker.touch(mode=0o600)
+        self.layout.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
 
     def _check_major(self) -> None:

@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,11 @@ class Layout:
         """The record of the services' ports and processes."""
         return self.home / "services.json"
 
+    @property
+    def fresh_marker(self) -> Path:
+        """Exists while a new cluster still has to be given its database."""
+        return self.home / "fresh"
+
     def service_log(self, name: str) -> Path:
         """Return the log of a service."""
         return self.home / "logs" / f"{name}.log"
@@ -80,9 +86,16 @@ class Layout:
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
     def remove(self) -> None:
-        """Remove everything of the cluster: data, sockets, logs, record."""
-        for folder in (self.area, self.home):
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove everything of the cluster: data, sockets, logs, record; what else is in its folder stays."""
+        shutil.rmtree(self.area, ignore_errors=True)
+        for name in ("data", "log", "logs"):
+            shutil.rmtree(self.home / name, ignore_errors=True)
+        for left in self.home.glob("initdb-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for file in (self.registry, self.fresh_marker):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: then it is not ours alone
+            self.home.rmdir()
 
 
 def area_home(area: Path) -> Path | None:
@@ -125,16 +138,28 @@ def binaries(bin_dir: Path | None, where: Layout) -> Path:
     if not copied.exists():
         aside = where.area / "pgsql.partial"
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(source.parent, aside, symlinks=True)
-        aside.chmod(0o755)
+        _copy(source.parent, aside)
         aside.rename(copied)
-    _check_runs(copied / "bin", where)
-    return copied / "bin"
+    found = copied / source.parent.parent.name / source.parent.name / source.name
+    _check_runs(found, where)
+    return found
+
+
+def _copy(installation: Path, target: Path) -> None:
+    """Copy an installation, and beside it the libraries that its programs look for at that very distance."""
+    package = installation.parent
+    shutil.copytree(installation, target / package.name / installation.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")  # where the tool that repairs wheels puts them
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    for folder in (target, target / package.name):
+        folder.chmod(0o755)
 
 
 def _check_runs(found: Path, where: Layout) -> None:
     try:
-        process.run([str(found / "postgres"), "--version"], user=where.account, cwd=where.area)
+        for program in ("postgres", "psql"):
+            process.run([str(found / program), "--version"], user=where.account, cwd=where.area)
     except (ProcessFailed, OperationFailed) as error:
         raise MissingError(
             f"the PostgreSQL binaries in {found} do not run as {where.account}",

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -16,29 +17,50 @@ from pathlib import Path
 import psutil
 
 from cn_ops import process
-from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.errors import OperationFailed, OpsError, UsageError
 from cn_ops.files import publish_json
 from cn_ops.settings import EmbeddedService
 from cn_ops.stack.embedded_layout import Layout
 
+EVIDENCE_LINES = 12
+# A service's own mark, in its environment: it tells the process from a later one with its number.
+MARK_VARIABLE = "CN_OPS_SERVICE"
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A service's port and process; the start time tells the process from a later one with its number."""
+    """A service's port and process. The mark is on record before the process is there, its number afterwards."""
 
     port: int
+    mark: str | None = None
     pid: int | None = None
     started: float | None = None
 
     def process(self) -> psutil.Process | None:
         """Return the process if it is still that one and runs."""
-        if self.pid is None:
+        if self.mark is None:
             return None
+        if self.pid is None:  # whoever started it did not live to write the number down
+            return next((found for found in psutil.process_iter() if self._leads(found)), None)
         with suppress(psutil.Error):
             found = psutil.Process(self.pid)
-            if found.create_time() == self.started and found.status() != psutil.STATUS_ZOMBIE:
+            if found.status() != psutil.STATUS_ZOMBIE and self._is(found):
                 return found
         return None
+
+    def _is(self, found: psutil.Process) -> bool:
+        # A correction of the clock moves the start time, and some programs overwrite their environment.
+        return found.create_time() == self.started or self._carries_mark(found)
+
+    def _leads(self, found: psutil.Process) -> bool:
+        with suppress(OSError):
+            return self._carries_mark(found) and os.getpgid(found.pid) == found.pid
+        return False
+
+    def _carries_mark(self, found: psutil.Process) -> bool:
+        with suppress(psutil.Error, OSError):
+            return found.environ().get(MARK_VARIABLE) == self.mark
+        return False
 
 
 class Services:
@@ -51,9 +73,10 @@ class Services:
         self._services = services
         self._dsn = dsn
         self._environment = environment
+        self._ports: dict[str, int] = {}
 
     def url(self, name: str) -> str:
-        """Return where a service answers, choosing its port the first time."""
+        """Return where a service answers, or will: its port is chosen at the first question."""
         return f"http://127.0.0.1:{self._entry(name).port}"
 
     def health_url(self, name: str) -> str:
@@ -72,27 +95,31 @@ class Services:
         return self._services[name]
 
     def running(self) -> tuple[str, ...]:
-        """Return the services that run."""
+        """Return the services that run, also those that the settings name no more."""
         read = self._read()
-        return tuple(name for name in self._services if name in read and read[name].process())
+        return tuple(name for name in {**self._services, **read} if name in read and read[name].process())
 
     def start(self, name: str) -> None:
         """Start a service unless it runs."""
-        entry = self._entry(name)
-        if entry.process():
+        command, entry = self.settings(name).command, self._entry(name)
+        if found := entry.process():
+            self._write(name, _numbered(entry, found.pid))
             return
-        if not _free(entry.port):
-            entry = replace(entry, port=_free_port())
-            self._write(name, entry)
-        argv = [part.replace("{python}", sys.executable) for part in self.settings(name).command]
-        pid = process.spawn(
-            [part.replace("{port}", str(entry.port)).replace("{dsn}", self._dsn) for part in argv],
-            log=self._layout.service_log(name),
-            env=self.environment(name),
-        )
-        with suppress(psutil.Error):
-            entry = replace(entry, pid=pid, started=psutil.Process(pid).create_time())
+        self._layout.make()
+        port = entry.port if _free(entry.port) else _free_port()
+        entry = Entry(port, mark=uuid.uuid4().hex)
         self._write(name, entry)
+        argv = [part.replace("{python}", sys.executable) for part in command]
+        try:
+            pid = process.spawn(
+                [part.replace("{port}", str(port)).replace("{dsn}", self._dsn) for part in argv],
+                log=self._layout.service_log(name),
+                env={**self.environment(name), MARK_VARIABLE: str(entry.mark)},
+            )
+        except OpsError:
+            self._write(name, Entry(port))
+            raise
+        self._write(name, _numbered(entry, pid))
 
     def stop(self, name: str, deadline: float) -> None:
         """Stop a service: ask, wait ``deadline`` seconds, then kill; raises if it runs even then."""
@@ -121,7 +148,7 @@ class Services:
         """Say so when a service that was started runs no more, with the end of its log."""
         if self._entry(name).process():
             return None
-        return f"{name} has ended: {self.log_tail(name, 5)}"
+        return f"{name} has ended\n{self.log_tail(name, EVIDENCE_LINES)}"
 
     def log_tail(self, name: str, lines: int) -> str:
         """Return the last lines of a service's log."""
@@ -131,11 +158,9 @@ class Services:
 
     def _entry(self, name: str) -> Entry:
         entry = self._read().get(name)
-        if entry is None:
-            self._layout.make()
-            entry = Entry(_free_port())
-            self._write(name, entry)
-        return entry
+        if entry is None and name not in self._ports:
+            self._ports[name] = _free_port()
+        return entry or Entry(self._ports[name])
 
     def _read(self) -> dict[str, Entry]:
         try:
@@ -152,6 +177,12 @@ class Services:
     def _write(self, name: str, entry: Entry) -> None:
         entries = {**self._read(), name: entry}
         publish_json(self._layout.registry, {key: asdict(value) for key, value in entries.items()})
+
+
+def _numbered(entry: Entry, pid: int) -> Entry:
+    with suppress(psutil.Error):
+        return replace(entry, pid=pid, started=psutil.Process(pid).create_time())
+    return replace(entry, pid=pid)
 
 
 def _ended(found: psutil.Process, patience: float) -> bool:
