@@ -12,13 +12,13 @@ from cn_ops.errors import MissingError, OpsError, VerificationFailed
 from cn_ops.generations import Draft, draft, folder_lock
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
-from cn_ops.phases import readable_bytes
 from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
 from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.prune import prune
+from cn_ops.text import readable_bytes
 
 BACKUP_PHASES = ("dump", "read back", "publish", "prune")
 # Less than this and a dump is not begun: the folder's own bookkeeping would fail first.

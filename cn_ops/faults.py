@@ -9,7 +9,8 @@ from cn_ops.operation import Operation
 from cn_ops.postgres.damage import truncate
 from cn_ops.postgres.session import session
 
-TRUNCATED_TABLES = "truncated tables"
+TRUNCATED_TABLES = "truncated-tables"
+SCENARIOS = (TRUNCATED_TABLES,)
 
 
 def truncate_tables(operation: Operation, backed_up: Identity) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from cn_ops.model import Phase, Status
+from cn_ops.text import readable_bytes
 
 LOG = logging.getLogger("cn_ops.phases")
 
@@ -141,13 +142,3 @@ class Phases:
             self._done.append(phase)
             LOG.info("phase %s: %s after %.3f s %s", name, status, phase.seconds, step.detail)
             self._listener.ended(phase)
-
-
-def readable_bytes(count: int) -> str:
-    """Return a size for people: 999 B, 1.5 MB."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

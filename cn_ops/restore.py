@@ -12,10 +12,10 @@ from cn_ops.generations import folder_lock
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import DatabaseProperties, Manifest, Recreation, RestoreResult
 from cn_ops.operation import Operation
-from cn_ops.phases import readable_bytes
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.recreate import finished, recreate, verify
 from cn_ops.source import CheckedSource, Source, check_source, find_source
+from cn_ops.text import readable_bytes
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
 RESTORE_PHASES = ("check", "stop writers", "restore", "verify", "start writers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from cn_ops.errors import OperationFailed
+from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.operation import Operation
 
 SEED_LINE = "E2E_SEED_JSON="
@@ -46,6 +46,14 @@ def run_seed(operation: Operation, events: int | None) -> Seeded | None:
             hint="drill.seed must be the node's own seed command, or null to drill with the data that is there",
         )
     return Seeded(document)
+
+
+def run_invite(operation: Operation) -> str:
+    """Make an invite; return what the command said. Raises ``UsageError`` when the settings have no command."""
+    settings = operation.settings.drill
+    if settings.invite is None:
+        raise UsageError("there is no invite command", state="no invite was made", hint="set drill.invite")
+    return operation.stack.run_once(settings.service, settings.invite).stdout.strip()
 
 
 def run_cleanup(operation: Operation) -> bool:

@@ -1,0 +1,31 @@
+"""The Invoke tasks: parse options, call an operation, show its result, map errors to exit codes.
+
+Another project's `tasks.py` takes them as they are: ``from cn_ops.tasks import namespace; ns = namespace()``.
+Only Invoke is imported here: `inv --list` must not pay for what a task needs when it runs.
+"""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+
+from cn_ops.tasks import backup, config, drill, restore, stack
+
+
+def namespace() -> Collection:
+    """Return a new collection with every task."""
+    tasks = Collection()
+    for one in (
+        drill.drill,
+        backup.backup,
+        backup.backups,
+        backup.prune,
+        restore.restore,
+        restore.heal,
+        config.config,
+    ):
+        tasks.add_task(one)
+    services = Collection("stack")
+    for one in (stack.up, stack.down, stack.status, stack.seed, stack.logs):
+        services.add_task(one)
+    tasks.add_collection(services)
+    return tasks

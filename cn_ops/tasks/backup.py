@@ -1,0 +1,77 @@
+"""`inv backup`, `inv backups`, `inv prune`."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cn_ops.tasks.guard import guarded, help_of
+
+
+@task(help=help_of("stack", "json", "dry_run"))
+@guarded
+def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool = False) -> None:
+    """Back the live database up, read the dump back, then prune old generations.
+
+    Examples: `inv backup`, `inv backup --dry-run`, `inv backup --json`.
+    """
+    from cn_ops.backup import backup as make_backup
+    from cn_ops.backup import plan_backup
+    from cn_ops.heal import heal
+    from cn_ops.report.documents import backup_document
+    from cn_ops.report.terminal import backup_result
+    from cn_ops.tasks.setup import locked
+    from cn_ops.tasks.show import print_json, show
+
+    with locked("backup", stack) as operation:
+        if dry_run:
+            plan = plan_backup(operation)
+            print_json(plan) if json else show(*(f"{name}: {value}" for name, value in plan.items()))
+            return
+        heal(operation)
+        result = make_backup(operation)
+    print_json(backup_document(result)) if json else show(backup_result(result))
+
+
+@task(help=help_of("json"))
+@guarded
+def backups(context: Context, json: bool = False) -> None:
+    """List the generations, newest first: id, age, size, duration, state.
+
+    Examples: `inv backups`, `inv backups --json`.
+    """
+    from cn_ops.generations import read_catalogue
+    from cn_ops.report.documents import catalogue_document
+    from cn_ops.report.terminal import catalogue_table, utc_now
+    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.show import print_json, show
+
+    with prepared() as ready:
+        settings = ready.loaded.settings.backup
+        catalogue = read_catalogue(settings.directory, settings.prefix)
+    print_json(catalogue_document(catalogue)) if json else show(catalogue_table(catalogue, utc_now()))
+
+
+@task(help=help_of("json", "dry_run", keep="how many generations to keep (default: backup.generations)"))
+@guarded
+def prune(context: Context, keep: str | None = None, json: bool = False, dry_run: bool = False) -> None:
+    """Remove generations beyond those to keep; every decision is shown with its reason.
+
+    Examples: `inv prune --dry-run`, `inv prune --keep=7`.
+    """
+    from cn_ops.generations import folder_lock
+    from cn_ops.prune import prune as remove
+    from cn_ops.report.documents import decision_document
+    from cn_ops.report.terminal import decision_table
+    from cn_ops.tasks.setup import prepared, whole_number
+    from cn_ops.tasks.show import print_json, show
+
+    wanted = whole_number("--keep", keep, 1)
+    with prepared() as ready:
+        settings = ready.loaded.settings.backup
+        with folder_lock(settings.directory, "prune"):
+            decisions = remove(settings, keep=wanted or settings.generations, dry_run=dry_run)
+    if json:
+        print_json(decision_document(decisions, dry_run=dry_run))
+    else:
+        show(decision_table(decisions, dry_run=dry_run))

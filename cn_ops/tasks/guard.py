@@ -1,0 +1,98 @@
+"""What stands around every task: errors become messages and exit codes, and a signal becomes Ctrl-C."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, ParamSpec
+
+from invoke.exceptions import Exit
+
+from cn_ops.errors import ExitCode, Interrupted, OperationFailed, OpsError
+
+P = ParamSpec("P")
+
+
+def guarded(body: Callable[P, None]) -> Callable[P, None]:
+    """Run a task's body so that it ends as docs/reference/exit-codes.md says."""
+
+    @functools.wraps(body)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        as_json = bool(options.get("json", False))
+        try:
+            with _terminable():
+                body(*arguments, **options)
+                sys.stdout.flush()
+        except OpsError as error:
+            _fail(error, as_json=as_json)
+        except KeyboardInterrupt:
+            _fail(
+                Interrupted("interrupted", hint="the next command heals what was left, if anything"), as_json=as_json
+            )
+        except BrokenPipeError:
+            _leave_quietly()
+        except Exit:
+            raise
+        except Exception as error:
+            _fail(_bug(error), as_json=as_json)
+
+    return run
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM (a supervisor, `docker stop`, systemd) end a task the way Ctrl-C does."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
+    from cn_ops.report.failure import failure_document, print_failure
+    from cn_ops.tasks.show import print_json, stderr_console
+
+    if as_json:
+        print_json(failure_document(error))
+    print_failure(stderr_console(), error)
+    raise Exit(code=int(error.exit_code))
+
+
+def _bug(error: Exception) -> OpsError:
+    import traceback
+
+    where = "".join(traceback.format_exception(error)[-3:])
+    return OperationFailed(
+        f"unexpected {type(error).__name__}: {error}", evidence=where, hint="this is a bug: please report it"
+    )
+
+
+def _leave_quietly() -> NoReturn:
+    """Whoever read our output has gone: nothing more is to be said, the interpreter's own flush included."""
+    import os
+    from pathlib import Path
+
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    raise Exit(code=int(ExitCode.FAILED))
+
+
+Help = dict[str, str]
+STACK_HELP = "auto, compose or embedded (default: stack.kind of the settings)"
+JSON_HELP = "print one JSON document on stdout, and nothing else there"
+DRY_RUN_HELP = "check everything and say what would be done; change nothing"
+YES_HELP = "do not ask; for stacks that are not disposable"
+
+
+def help_of(*common: str, **own: str) -> Help:
+    """Return a task's help: its own options and the common ones that it has."""
+    known: dict[str, Any] = {"stack": STACK_HELP, "json": JSON_HELP, "dry_run": DRY_RUN_HELP, "yes": YES_HELP}
+    return {**own, **{name: known[name] for name in common}}

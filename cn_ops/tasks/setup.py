@@ -1,0 +1,86 @@
+"""What every task needs before it can begin: settings, a stack, the lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cn_ops.errors import UsageError
+from cn_ops.operation import Operation, operation
+from cn_ops.phases import Phases
+from cn_ops.report.progress import Progress
+from cn_ops.settings.load import Loaded, load
+from cn_ops.stack import Choice, choose
+from cn_ops.tasks.show import stderr_console
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Settings, and how a person hears of what happens."""
+
+    loaded: Loaded
+    progress: Progress
+
+    def choose(self) -> Choice:
+        """Choose the stack, and say which and why."""
+        choice = choose(self.loaded.settings)
+        self.progress.said(f"stack: {choice.reason}")
+        return choice
+
+    @contextmanager
+    def operation(self, name: str) -> Iterator[Operation]:
+        """Hold the chosen stack's lock for the block."""
+        with operation(name, self.loaded.settings, self.choose(), Phases(self.progress)) as held:
+            yield held
+
+
+@contextmanager
+def prepared(stack: str = "") -> Iterator[Prepared]:
+    """Load the settings; `--stack` goes over them."""
+    options = {"stack.kind": ("--stack", stack)} if stack else {}
+    loaded = load(Path.cwd(), os.environ, options)
+    with Progress(stderr_console()) as progress:
+        for warning in loaded.warnings:
+            progress.warned(warning)
+        yield Prepared(loaded, progress)
+
+
+@contextmanager
+def locked(name: str, stack: str) -> Iterator[Operation]:
+    """Load the settings, choose the stack and hold its lock."""
+    with prepared(stack) as ready, ready.operation(name) as held:
+        yield held
+
+
+def whole_number(option: str, text: str | None, least: int) -> int | None:
+    """Read an option that is a whole number; raises ``UsageError`` naming it."""
+    if text is None:
+        return None
+    number = int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 10 else None
+    if number is None or number < least:
+        raise UsageError(
+            f"{option} must be a whole number of at least {least}, got {text!r}", state="nothing was changed"
+        )
+    return number
+
+
+def confirmed(operation: Operation, what: str, *, yes: bool) -> None:
+    """Make a person type the database's name before a stack that is not disposable loses data.
+
+    Raises ``UsageError`` when the name is not typed, or there is nobody to type it.
+    """
+    import sys
+
+    if operation.disposable or yes:
+        return
+    name = operation.database
+    hint = f"type the database's name ({name}), or run it again with --yes"
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what} needs a confirmation", state="nothing was changed", hint=hint)
+    sys.stderr.write(f"{what}.\nType the database's name to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != name:
+        raise UsageError(f"{what} was not confirmed", state="nothing was changed", hint=hint)

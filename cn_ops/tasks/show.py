@@ -1,0 +1,54 @@
+"""Where results, progress and JSON go: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from cn_ops.report.terminal import output
+
+# A pipe has no width; a table folded at 80 columns would be hard to read and to search.
+PIPE_WIDTH = 160
+
+
+def stdout_console() -> Console:
+    """Return the console of results."""
+    _never_fail(sys.stdout)
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False, width=_width(sys.stdout))
+
+
+def stderr_console() -> Console:
+    """Return the console of progress and errors."""
+    _never_fail(sys.stderr)
+    return Console(file=sys.stderr, highlight=False, width=_width(sys.stderr))
+
+
+def show(*parts: RenderableType) -> None:
+    """Print results for people."""
+    output(stdout_console(), *parts)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    _never_fail(sys.stdout)
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write(text: str) -> None:
+    """Print text as it is."""
+    _never_fail(sys.stdout)
+    sys.stdout.write(text if not text or text.endswith("\n") else text + "\n")
+
+
+def _width(stream: Any) -> int | None:
+    return None if stream.isatty() else PIPE_WIDTH
+
+
+def _never_fail(stream: Any) -> None:
+    """Let a terminal that cannot show a character show a stand-in, instead of ending the command."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")

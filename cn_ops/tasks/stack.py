@@ -1,0 +1,154 @@
+"""`inv stack.up`, `.down`, `.status`, `.seed`, `.logs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cn_ops.tasks.guard import guarded, help_of
+
+if TYPE_CHECKING:
+    from cn_ops.settings import Settings
+    from cn_ops.stack import Stack
+
+
+@task(help=help_of("stack", "json", build="build the services' images first (compose)"))
+@guarded
+def up(context: Context, stack: str = "", build: bool = True, json: bool = False) -> None:
+    """Start the server and the services, and wait until they are healthy.
+
+    Examples: `inv stack.up`, `inv stack.up --stack=embedded`.
+    """
+    from cn_ops.heal import heal
+    from cn_ops.tasks.setup import locked
+
+    with locked("stack.up", stack) as operation:
+        heal(operation)
+        with operation.phases.phase("up") as step:
+            operation.stack.preflight()
+            if build:
+                step.advanced("build images")
+                operation.stack.build()
+            step.advanced("start the server")
+            operation.stack.start_postgres()
+            step.advanced("start the services")
+            operation.stack.up(operation.stack.writers)
+            step.detail = operation.stack.base_url
+        _show_status(operation.settings, operation.stack, as_json=json, disposable=operation.disposable)
+
+
+@task(help=help_of("stack", "json", "dry_run", "yes", volumes="remove the data too"))
+@guarded
+def down(
+    context: Context,
+    stack: str = "",
+    volumes: bool = False,
+    yes: bool = False,
+    json: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """End the services and the server; the data stays unless --volumes is given.
+
+    Examples: `inv stack.down`, `inv stack.down --volumes`.
+    """
+    from cn_ops.tasks.setup import confirmed, locked
+    from cn_ops.tasks.show import print_json, show
+
+    with locked("stack.down", stack) as operation:
+        running = operation.stack.running()
+        if not dry_run:
+            if volumes:
+                confirmed(operation, "removing the volumes destroys the database", yes=yes)
+            with operation.phases.phase("down") as step:
+                operation.stack.down(volumes=volumes)
+                step.detail = "data removed" if volumes else "data kept"
+            left = operation.journal.read()
+            if left:
+                # What ran is gone on purpose; a database that was not whole is only gone with its volume.
+                damaged = {} if volumes else {"recreating": left.recreating}
+                operation.intend(
+                    **{"stopped": (), "started": (), "started_stack": False, "recreating": None, **damaged}
+                )
+    if json:
+        print_json({"stopped": list(running), "volumes_removed": volumes and not dry_run, "dry_run": dry_run})
+    elif dry_run:
+        show(f"would stop: {', '.join(running) or 'nothing'}; the data would be {'removed' if volumes else 'kept'}")
+
+
+@task(help=help_of("stack", "json"))
+@guarded
+def status(context: Context, stack: str = "", json: bool = False) -> None:
+    """Show the services, and whether a killed command left something to heal.
+
+    Example: `inv stack.status`.
+    """
+    from cn_ops.tasks.setup import prepared
+
+    with prepared(stack) as ready:
+        choice = ready.choose()
+        _show_status(ready.loaded.settings, choice.stack, as_json=json, disposable=choice.disposable)
+
+
+@task(
+    help=help_of(
+        "stack", "json", events="how many events (default: the seed's own nine)", invite="make an invite as well"
+    )
+)
+@guarded
+def seed(
+    context: Context, stack: str = "", events: str | None = None, invite: bool = False, json: bool = False
+) -> None:
+    """Put the node's seed into a running, disposable stack.
+
+    Examples: `inv stack.seed`, `inv stack.seed --events=100000`.
+    """
+    from cn_ops.drill_phases import require_disposable
+    from cn_ops.seed import run_invite, run_seed
+    from cn_ops.tasks.setup import locked, whole_number
+    from cn_ops.tasks.show import print_json, show
+
+    count = whole_number("--events", events, 9)
+    with locked("stack.seed", stack) as operation:
+        require_disposable(operation)
+        operation.require_server()
+        with operation.phases.phase("seed"):
+            seeded = run_seed(operation, count)
+            invited = run_invite(operation) if invite else None
+    if json:
+        print_json({"seed": seeded.document if seeded else None, "invite": invited})
+    else:
+        show(
+            f"seeded: {seeded.document}" if seeded else "no seed command is set", *([f"{invited}"] if invited else [])
+        )
+
+
+@task(help=help_of("stack", "json", lines="how many lines of each service"))
+@guarded
+def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False) -> None:
+    """Show the last lines that the services logged.
+
+    Examples: `inv stack.logs`, `inv stack.logs --lines=1000`.
+    """
+    from cn_ops.masking import mask
+    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.show import print_json, write
+
+    with prepared(stack) as ready:
+        text = mask(ready.choose().stack.logs(lines))
+    print_json({"logs": text.splitlines()}) if json else write(text)
+
+
+def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable: bool) -> None:
+    from cn_ops.journal import Journal
+    from cn_ops.model import StackStatus
+    from cn_ops.operation import journal_path
+    from cn_ops.report.documents import stack_document
+    from cn_ops.report.terminal import stack_table
+    from cn_ops.tasks.show import print_json, show
+
+    found = StackStatus(stack.kind, stack.name, disposable, stack.base_url, stack.status())
+    left = Journal(journal_path(settings, stack)).read()
+    unfinished = f"{left.operation} (process {left.pid})" if left else None
+    print_json(stack_document(found, unfinished)) if as_json else show(stack_table(found, unfinished))
