@@ -17,10 +17,9 @@ import nox
 nox.needs_version = ">=2026.10"
 nox.options.reuse_venv = "yes"
 
-PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYPROJECT = nox.project.load_toml(Path(__file__).with_name("pyproject.toml"))
 PYTHONS = nox.project.python_versions(PYPROJECT)
-RESULTS = Path("test-results")
-SUMMARY = RESULTS / "community-node-recovery" / "latest-summary.json"
+SUMMARY = Path("test-results", "community-node-recovery", "latest-summary.json")
 
 
 def group(*names: str) -> tuple[str, ...]:
@@ -118,7 +117,7 @@ def run_unhurried(session: nox.Session, *argv: str) -> None:
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest, and call a session that skipped everything skipped, not passed."""
-    report = RESULTS / "junit" / f"{session.name}.xml"
+    report = session.cache_dir / f"{session.name}.xml"
     report.unlink(missing_ok=True)
     run_unhurried(session, "pytest", *arguments, f"--junitxml={report}", *session.posargs)
     if report.exists() and (reason := nothing_ran(report.read_text(encoding="utf-8"))):

@@ -46,9 +46,9 @@ def actions(workflow: Path) -> list[str]:
     return sorted({step["uses"] for step in steps if "uses" in step})
 
 
-def stand_ins(workflow: Path, folder: Path) -> list[str]:
+def stand_ins(used: Sequence[str], folder: Path) -> list[str]:
     """Return act's options that put local actions in the place of those on GitHub."""
-    local = {action: folder / action.split("@")[0].split("/")[-1] for action in actions(workflow)}
+    local = {action: folder / action.split("@")[0].split("/")[-1] for action in used}
     return [f"--local-repository={action}={path}" for action, path in local.items() if path.is_dir()]
 
 
@@ -62,7 +62,7 @@ def command(job: str, workflow: Path, scratch: Path) -> list[str]:
         "--platform=ubuntu-latest=-self-hosted",  # no image: the steps are processes of this machine
         f"--action-cache-path={scratch}",
         "--no-cache-server",  # it would listen on all addresses
-        *stand_ins(workflow, STAND_INS),
+        *stand_ins(actions(workflow), STAND_INS),
     ]
 
 
@@ -96,6 +96,11 @@ def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     return process.returncode
 
 
+def log_file(job: str, at: datetime) -> Path:
+    """Return where a job's log is kept; its artefacts are in the folder of that name without `.log`."""
+    return LOGS / f"gh-act-{job}-{at:%Y%m%d-%H%M%S}.log"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the job named first; what follows is handed to act."""
     known = jobs(WORKFLOWS)
@@ -104,9 +109,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"act: {asked}; nothing was run. Jobs: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
     job = arguments[0]
-    kept = LOGS / f"gh-act-{job}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    log = log_file(job, datetime.now(UTC))
+    kept = log.with_suffix("")
     LOGS.mkdir(parents=True, exist_ok=True)
-    log = kept.with_name(kept.name + ".log")
     with tempfile.TemporaryDirectory(prefix="cn-ops-act-") as scratch:
         argv = [*command(job, known[job], Path(scratch)), *arguments[1:]]
         code = run(argv, environment(os.environ, kept), log)
