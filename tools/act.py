@@ -62,6 +62,8 @@ def command(job: str, workflow: Path, scratch: Path) -> list[str]:
         "--platform=ubuntu-latest=-self-hosted",  # no image: the steps are processes of this machine
         f"--action-cache-path={scratch}",
         "--no-cache-server",  # it would listen on all addresses
+        "--env-file=/dev/null",  # .env is compose's; GitHub's machine has none
+        "--secret-file=/dev/null",
         *stand_ins(actions(workflow), STAND_INS),
     ]
 
@@ -72,7 +74,9 @@ def environment(outer: Mapping[str, str], artefacts: Path) -> dict[str, str]:
     path = os.pathsep.join(part for part in outer.get("PATH", os.defpath).split(os.pathsep) if part != own)
     kept = {name: value for name, value in outer.items() if not name.startswith(("NOX_", "VIRTUAL_ENV"))}
     # A job's stack must not be the one that a developer works with.
-    return {"CN_OPS_STACK__COMPOSE__PROJECT": "cn-ops-act"} | kept | {"PATH": path, "ACT_ARTIFACTS": str(artefacts)}
+    # The log is for reading, but act runs each step on a terminal.
+    defaults = {"CN_OPS_STACK__COMPOSE__PROJECT": "cn-ops-act", "NO_COLOR": "1"}
+    return defaults | kept | {"PATH": path, "ACT_ARTIFACTS": str(artefacts)}
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:

@@ -226,6 +226,7 @@ def test_act_gives_the_job_neither_this_virtual_environment_nor_the_developers_s
         "PATH": "/usr/bin:/bin",
         "COMMUNITY_NODE_POSTGRES_IMAGE": "local/postgres:17",
         "CN_OPS_STACK__COMPOSE__PROJECT": "cn-ops-act",
+        "NO_COLOR": "1",
         "ACT_ARTIFACTS": "/kept",
     }
 
