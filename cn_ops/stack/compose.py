@@ -18,6 +18,7 @@ from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
+from cn_ops.stack.compose_project import refuse_foreign
 
 CONNECT_SECONDS = 3.0
 
@@ -58,7 +59,7 @@ class ComposeStack:
         return self._settings.writers
 
     def preflight(self) -> None:
-        """Check files, command, engine and the names of the services."""
+        """Check files, command, engine, the names of the services and whose the project's containers are."""
         self._compose.check()
         known = self._compose.services()
         for setting, name in (
@@ -72,6 +73,7 @@ class ComposeStack:
                     state="nothing was started",
                     hint=f"its services: {', '.join(known)}",
                 )
+        refuse_foreign(self._compose)
 
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""
