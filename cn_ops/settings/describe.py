@@ -65,8 +65,18 @@ def _entry(setting: Setting) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of cn_ops.yaml, for editors."""
     schema = Settings.model_json_schema()
+    _close_mappings(schema)
     head = {"$schema": DIALECT, "title": "cn_ops.yaml", "description": "Settings of cn-ops."}
     return {**head, **{name: part for name, part in schema.items() if name not in head}}
+
+
+def _close_mappings(schema: object) -> None:
+    """Let a mapping have only the keys that its pattern allows: pydantic leaves the others free."""
+    if isinstance(schema, dict):
+        if "patternProperties" in schema:
+            schema["additionalProperties"] = False
+        for part in schema.values():
+            _close_mappings(part)
 
 
 def as_text(data: object) -> str:

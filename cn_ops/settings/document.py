@@ -60,12 +60,16 @@ def parse(text: str) -> Node | None:
         return _composed(text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Refused(f"the character {error.character!r} cannot stand in YAML", line) from None
+        raise Refused(f"the character U+{_code(error.character):04X} cannot stand in YAML", line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Refused(_explained(error), mark.line + 1 if mark else None) from None
     except RecursionError:
         raise Refused("is nested too deeply") from None
+
+
+def _code(character: int | str | bytes) -> int:
+    return character if isinstance(character, int) else ord(character)
 
 
 def _composed(text: str) -> Node | None:
@@ -90,7 +94,7 @@ def _explained(error: yaml.MarkedYAMLError) -> str:
 
 
 def _is_harmless(quoted: str) -> bool:
-    return len(quoted) == 3 or quoted.startswith("'<")
+    return re.fullmatch(r"'(\\?.|<[a-z ]+>)'", quoted) is not None
 
 
 @dataclass
@@ -175,7 +179,7 @@ class Reader:
             try:
                 yaml.constructor.SafeConstructor().flatten_mapping(node)
             except (yaml.MarkedYAMLError, RecursionError):
-                self._problem(keys, "can merge (<<) only mappings, and not itself", node)
+                self._problem(keys, "can merge (<<) only mappings", node)
                 return []
         return list(node.value)
 

@@ -23,7 +23,7 @@ OLD_TOPIC = "E2E_COMMUNITY_NODE_TOPIC_NAME"
 OLD_NAMES = {
     OLD_GENERATIONS: "backup.generations; not a whole number ≥ 1: a warning, and it counts as not set",
     OLD_BASE_URL: "application.base_url",
-    OLD_PORT: "application.base_url becomes http://127.0.0.1:PORT, unless that is set in any other way",
+    OLD_PORT: "application.base_url becomes `http://127.0.0.1:PORT`, unless that is set in any other way",
     OLD_TOPIC: "drill.topic",
 }
 
@@ -87,9 +87,12 @@ def _is_meant(name: str) -> bool:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"{name}: unknown variable" + (
-        f"; did you mean {near[0]}?" if near else "; `inv config` lists the settings"
+    inside = [one for one in known if one.startswith(name + SEPARATOR)]
+    rests = [one.removeprefix(ENVIRONMENT_PREFIX) for one in known]
+    near = difflib.get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), rests, n=1, cutoff=0.6)
+    meant = inside or [ENVIRONMENT_PREFIX + one for one in near]
+    return f"{name}: unknown variable; " + (
+        f"did you mean {meant[0]}?" if meant else "`inv config` lists the settings"
     )
 
 

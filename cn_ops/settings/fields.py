@@ -136,15 +136,12 @@ def _leaves(model: type[BaseModel], above: tuple[str, ...]) -> list[Leaf]:
 
 
 def shape_at(keys: Keys) -> Shape:
-    """Return the shape of what stands at a path, an item of a list or a mapping included."""
+    """Return the shape of what stands at a path; pydantic marks the key of a mapping itself with `[key]`."""
+    if keys[-1:] == ("[key]",):
+        return shape_at(keys[:-2]).key or ROOT
     shape = ROOT
     for key in keys:
-        if shape.kind is Kind.SECTION and key in shape.fields():
-            shape = shape.fields()[str(key)]
-        elif shape.kind is Kind.MAPPING and key == "[key]" and shape.key:
-            shape = shape.key
-        elif shape.item is not None:
-            shape = shape.item
+        shape = shape.item or shape.fields().get(str(key), shape)
     return shape
 
 

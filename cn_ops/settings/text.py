@@ -9,7 +9,7 @@ from cn_ops.settings.given import shown
 
 # ASCII digits only, and no more than any setting can need: int() is slow on a long text.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 NULLS = ("", "null", "~")
 
