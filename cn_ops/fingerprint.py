@@ -1,0 +1,116 @@
+"""What a database was at one moment: small enough to keep, exact enough to prove that it is back.
+
+A fingerprint holds no row and no secret: contents are hashes, and statements that may hold a password are masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cn_ops.model import DatabaseProperties
+
+FINGERPRINT_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class TableContent:
+    """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows' text.
+
+    ``method`` says what was hashed: `rows` (each row's text) or `columns` (the hashes of its columns' texts, for
+    rows that are too wide to be one text).
+    """
+
+    name: str
+    rows: int
+    hash: str
+    method: str
+
+
+@dataclass(frozen=True, order=True)
+class SequenceState:
+    """Where a sequence stands.
+
+    Sequences are outside every snapshot: on a busy database the dump's value lies between two readings, so both
+    are kept. On an idle one they are the same.
+    """
+
+    name: str
+    last_value: int
+    is_called: bool
+    increment: int
+    last_value_after: int
+    is_called_after: bool
+
+
+@dataclass(frozen=True)
+class LargeObjects:
+    """All large objects: how many, a hash of identifiers and contents, and one of owners, privileges, comments."""
+
+    count: int
+    hash: str
+    attributes_hash: str
+
+
+@dataclass(frozen=True, order=True)
+class MaterializedView:
+    """Whether a materialised view holds rows; which ones follows from its query."""
+
+    name: str
+    populated: bool
+
+
+@dataclass(frozen=True, order=True)
+class SchemaObject:
+    """One object as pg_dump writes it: its statements without the owner's, and the owner."""
+
+    type: str
+    schema: str
+    name: str
+    owner: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        where = f"{self.schema}." if self.schema not in ("", "-") else ""
+        return f"{self.type} {where}{self.name}"
+
+
+@dataclass(frozen=True, order=True)
+class Extension:
+    """An installed extension."""
+
+    name: str
+    version: str
+    schema: str
+
+
+@dataclass(frozen=True, order=True)
+class Role:
+    """A role that the database refers to: `attributes` as in CREATE ROLE, and what it is a member of."""
+
+    name: str
+    attributes: tuple[str, ...]
+    member_of: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that must be back after a recovery."""
+
+    server_version: str
+    database: DatabaseProperties
+    tables: tuple[TableContent, ...]
+    sequences: tuple[SequenceState, ...]
+    large_objects: LargeObjects
+    materialized_views: tuple[MaterializedView, ...]
+    objects: tuple[SchemaObject, ...]
+    extensions: tuple[Extension, ...]
+    roles: tuple[Role, ...]
+    fingerprint_version: int = FINGERPRINT_VERSION
+
+    @property
+    def rows(self) -> int:
+        """Rows in all tables."""
+        return sum(table.rows for table in self.tables)
