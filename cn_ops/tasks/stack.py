@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def up(context: Context, stack: str = "", build: bool = True, json: bool = False) -> None:
     """Start the server and the services, and wait until they are healthy.
 
-    Examples: `inv stack.up`, `inv stack.up --stack=embedded`.
+    For example:
+      inv stack.up
+      inv stack.up --stack=embedded
     """
     from cn_ops.heal import heal
     from cn_ops.tasks.setup import locked
@@ -51,7 +53,9 @@ def down(
 ) -> None:
     """End the services and the server; the data stays unless --volumes is given.
 
-    Examples: `inv stack.down`, `inv stack.down --volumes`.
+    For example:
+      inv stack.down
+      inv stack.down --volumes
     """
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show
@@ -82,7 +86,8 @@ def down(
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show the services, and whether a killed command left something to heal.
 
-    Example: `inv stack.status`.
+    For example:
+      inv stack.status
     """
     from cn_ops.tasks.setup import prepared
 
@@ -102,7 +107,9 @@ def seed(
 ) -> None:
     """Put the node's seed into a running, disposable stack.
 
-    Examples: `inv stack.seed`, `inv stack.seed --events=100000`.
+    For example:
+      inv stack.seed
+      inv stack.seed --events=100000
     """
     from cn_ops.drill_phases import require_disposable
     from cn_ops.seed import run_invite, run_seed
@@ -129,7 +136,9 @@ def seed(
 def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False) -> None:
     """Show the last lines that the services logged.
 
-    Examples: `inv stack.logs`, `inv stack.logs --lines=1000`.
+    For example:
+      inv stack.logs
+      inv stack.logs --lines=1000
     """
     from cn_ops.masking import mask
     from cn_ops.tasks.setup import prepared
