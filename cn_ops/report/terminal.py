@@ -134,9 +134,7 @@ def shown(path: Path) -> str:
 
 def fact_lines(document: Mapping[str, object]) -> RenderableType:
     """Return what a dry run found, for people."""
-    return _pairs(
-        [(name.removesuffix("_bytes").replace("_", " "), _fact(name, one)) for name, one in document.items()]
-    )
+    return _pairs([(_label(name), _fact(name, one)) for name, one in document.items()])
 
 
 def output(console: Console, *parts: RenderableType) -> None:
@@ -177,10 +175,14 @@ def _measured(value: int | None) -> str:
     return NOT_MEASURED if value is None else str(value)
 
 
+def _label(name: str) -> str:
+    return name.replace("size_bytes", "size").replace("bytes", "size").replace("_", " ")
+
+
 def _fact(name: str, value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    if name.endswith("_bytes") and isinstance(value, int):
+    if "_bytes" in name and isinstance(value, int):
         return readable_bytes(value)
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -10,6 +10,8 @@ from invoke.tasks import task
 from cn_ops.tasks.guard import guarded, help_of
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from cn_ops.settings import Settings
     from cn_ops.stack import Stack
 
@@ -126,9 +128,7 @@ def seed(
     if json:
         print_json({"seed": seeded.document if seeded else None, "invite": invited})
     else:
-        show(
-            f"seeded: {seeded.document}" if seeded else "no seed command is set", *([f"{invited}"] if invited else [])
-        )
+        show(_seeded(seeded.document) if seeded else "no seed command is set", *([invited] if invited else []))
 
 
 @task(help=help_of("stack", "json", lines="how many lines of each service"))
@@ -147,6 +147,13 @@ def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False
     with prepared(stack) as ready:
         text = mask(ready.choose().stack.logs(lines))
     print_json({"logs": text.splitlines()}) if json else write(text)
+
+
+def _seeded(document: dict[str, object]) -> RenderableType:
+    """Return what the seed made; of a list, which may have a million entries, only how many."""
+    from cn_ops.report.terminal import fact_lines
+
+    return fact_lines({name: len(one) if isinstance(one, list) else one for name, one in document.items()})
 
 
 def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable: bool) -> None:
