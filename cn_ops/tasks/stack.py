@@ -133,7 +133,7 @@ def seed(
 
 @task(help=help_of("stack", "json", lines="how many lines of each service"))
 @guarded
-def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False) -> None:
+def logs(context: Context, stack: str = "", lines: str = "100", json: bool = False) -> None:
     """Show the last lines that the services logged.
 
     For example:
@@ -141,11 +141,12 @@ def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False
       inv stack.logs --lines=1000
     """
     from cn_ops.masking import mask
-    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.setup import prepared, whole_number
     from cn_ops.tasks.show import print_json, write
 
+    count = whole_number("--lines", lines, 1) or 1
     with prepared(stack) as ready:
-        text = mask(ready.choose().stack.logs(lines))
+        text = mask(ready.choose().stack.logs(count))
     print_json({"logs": text.splitlines()}) if json else write(text)
 
 
