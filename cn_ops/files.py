@@ -27,7 +27,8 @@ def explained(error: OSError, path: Path, doing: str) -> OpsError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MissingError(message, hint="free some space there, or set another folder, and run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UsageError(message, hint="make it writable for this user, or set another folder")
+        able = "readable" if doing.startswith(("read", "list")) else "writable"
+        return UsageError(message, hint=f"make it {able} for this user, or name another")
     return OperationFailed(message)
 
 

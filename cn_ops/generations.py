@@ -24,6 +24,7 @@ from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
 ID_PATTERN = r"\d{8}-\d{6}(?:-\d+)?"
 MANIFEST_SUFFIX = ".manifest.json"
 LOCK_NAME = ".cn-ops.lock"
+NOTHING_MADE = "no generation was made; earlier ones are untouched"
 
 
 def new_id(now: datetime, taken: int = 0) -> str:
@@ -92,7 +93,10 @@ def draft(directory: Path, prefix: str, now: datetime) -> Iterator[Draft]:
         with made.dump, made.globals:
             yield made
     except OSError as error:
-        raise explained(error, made.path(".dump"), "write").with_state("no generation was made") from error
+        raise explained(error, made.path(".dump"), "write").with_state(NOTHING_MADE) from error
+    except OpsError as error:
+        error.with_state(NOTHING_MADE)
+        raise
     finally:
         made.aside(".dump").unlink(missing_ok=True)
         made.aside(".globals.sql").unlink(missing_ok=True)
@@ -170,6 +174,8 @@ def _read_generation(manifest_file: Path, generation_id: str) -> Generation:
 def _problem(manifest: Manifest, dump: Path, generation_id: str) -> str:
     if manifest.id != generation_id or manifest.dump_file != dump.name:
         return f"its manifest is that of {manifest.dump_file}"
+    if manifest.globals_file not in (None, dump.name.removesuffix(".dump") + ".globals.sql"):
+        return f"its manifest names another generation's {manifest.globals_file}"
     try:
         size = dump.stat().st_size
     except FileNotFoundError:
@@ -189,7 +195,7 @@ def _reserve(directory: Path, prefix: str, now: datetime) -> Draft:
     for taken in range(1000):
         generation_id = new_id(now, taken)
         stem = directory / f"{prefix}-{generation_id}"
-        if any(stem.with_name(stem.name + suffix).exists() for suffix in (".dump", MANIFEST_SUFFIX)):
+        if any(stem.with_name(stem.name + suffix).exists() for suffix in (".dump", ".globals.sql", MANIFEST_SUFFIX)):
             continue
         with suppress(FileExistsError):
             dump = _create(_aside(stem.with_name(stem.name + ".dump")))
@@ -204,7 +210,7 @@ def _create(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno == errno.EEXIST:
             raise
-        raise explained(error, path, "write").with_state("no generation was made") from error
+        raise explained(error, path, "write").with_state(NOTHING_MADE) from error
     # Held as long as it is written, so that another command can tell it from one that a killed one left.
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return os.fdopen(descriptor, "w+b")

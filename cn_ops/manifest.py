@@ -49,8 +49,10 @@ def _validated(path: Path, document: object) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         raise OperationFailed(f"the manifest {path} is damaged: {where}: {first['msg']}") from error
-    if Path(manifest.dump_file).name != manifest.dump_file or not manifest.dump_file:
-        raise OperationFailed(f"the manifest {path} is damaged: dump_file is not a file name")
+    # Retention removes what these name: a path would lead out of the folder.
+    for field, name in (("dump_file", manifest.dump_file), ("globals_file", manifest.globals_file)):
+        if name is not None and (Path(name).name != name or name in ("", "..")):
+            raise OperationFailed(f"the manifest {path} is damaged: {field} is not a file name")
     return manifest
 
 

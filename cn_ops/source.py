@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.files import explained
 from cn_ops.generations import find_generation, generation_of, read_catalogue
 from cn_ops.model import Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
@@ -47,9 +49,7 @@ def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
     """
     catalogue = read_catalogue(settings.directory, settings.prefix)
     generation = find_generation(catalogue, wanted)
-    path = Path(wanted)
-    if generation is None and wanted and "\x00" not in wanted and _is_path(cwd, path):
-        path = cwd / path.expanduser()
+    if generation is None and (path := _path(cwd, wanted)):
         generation = generation_of(path)
         if generation is None:
             return Source(path, None)
@@ -96,6 +96,13 @@ def check_source(operation: Operation, source: Source, advanced: Callable[[int],
     return CheckedSource(source, header, archive)
 
 
-def _is_path(cwd: Path, path: Path) -> bool:
-    """Whether a person who typed this meant a file, be it there or not."""
-    return len(path.parts) > 1 or path.suffix == ".dump" or (cwd / path).exists()
+def _path(cwd: Path, wanted: str) -> Path | None:
+    """Return the file that a person who typed this meant, be it there or not, or None for no file's name."""
+    path = Path(wanted)
+    with suppress(RuntimeError):  # `~somebody` whom nobody knows is an ordinary name
+        path = path.expanduser()
+    try:
+        there = bool(wanted) and (cwd / path).exists()
+    except OSError as error:
+        raise explained(error, cwd / path, "read").with_state("nothing was changed") from error
+    return cwd / path if there or len(path.parts) > 1 or path.suffix == ".dump" else None

@@ -122,7 +122,11 @@ def outdated(root: Path, registry: Mapping[str, str], *, write: bool) -> list[st
     """Return which generated pages differ from what their functions return; ``write`` writes those."""
     found = []
     for name, reference in registry.items():
-        page, text = root / name, generator(reference)()
+        try:
+            page, text = root / name, generator(reference)()
+        except (ImportError, AttributeError) as error:
+            found.append(f"{name}: {reference} cannot be called: {error}")
+            continue
         if page.exists() and page.read_text(encoding="utf-8") == text:
             continue
         if write:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from cn_ops.masking import mask
 from cn_ops.model import DrillReport, Phase
 
 SCHEMA_VERSION = 1
@@ -42,8 +43,8 @@ def summary(report: DrillReport) -> dict[str, Any]:
         "log_path": str(report.log_path),
         "schema_version": SCHEMA_VERSION,
         "phases": phase_documents(report.phases),
-        "error": asdict(report.error) if report.error else None,
-        "warnings": list(report.warnings),
+        "error": _masked(asdict(report.error)) if report.error else None,
+        "warnings": _masked(list(report.warnings)),
     }
     return {name: computed.get(name, getattr(report, name, None)) for name in FIELDS}
 
@@ -51,5 +52,15 @@ def summary(report: DrillReport) -> dict[str, Any]:
 def phase_documents(phases: tuple[Phase, ...]) -> list[dict[str, Any]]:
     """Return phases as JSON has them."""
     return [
-        {"name": one.name, "status": one.status.value, "seconds": one.seconds, "detail": one.detail} for one in phases
+        {"name": one.name, "status": one.status.value, "seconds": one.seconds, "detail": mask(one.detail)}
+        for one in phases
     ]
+
+
+def _masked(value: Any) -> Any:
+    """Mask every text on its own: in the finished JSON a mask could swallow a quote."""
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return mask(value) if isinstance(value, str) else value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,15 +26,21 @@ from cn_ops.model import (
 from cn_ops.report.progress import MARKS
 from cn_ops.text import readable_age, readable_bytes, readable_seconds
 
+# The blanks with which rich fills a table's last column, perhaps before the end of a colour.
+PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+NOT_MEASURED = "not measured"
+
 
 def drill_result(report: DrillReport, summary: Path) -> RenderableType:
     """Return a drill's phases, counts, RTO and where everything is."""
-    parts: list[RenderableType] = [Text(), _phase_table(report.phases), Text(), _counts(report)]
-    if report.error:
-        parts += [Text(), Text.assemble(("evidence  ", "bold"), "the stack, the dump and the log are kept")]
     where = [("summary", summary), ("log", report.log_path), ("dump", report.backup_file)]
-    parts += [_pairs([(name, shown(path) if path else "none was made") for name, path in where])]
-    return Group(*parts, Text(), _verdict(report))
+    facts = [
+        ("RTO", readable_seconds(report.rto_seconds) or NOT_MEASURED),
+        ("rows lost", f"{_measured(report.rows_lost_after_backup)} (written after the backup)"),
+        *((name, shown(path) if path else "none was made") for name, path in where),
+    ]
+    parts = (_phase_table(report.phases), _counts(report), _pairs(facts), _verdict(report))
+    return Group(*(one for part in parts for one in (Text(), part)))
 
 
 def backup_result(result: BackupResult) -> RenderableType:
@@ -125,10 +132,17 @@ def shown(path: Path) -> str:
     return str(absolute)
 
 
+def fact_lines(document: Mapping[str, object]) -> RenderableType:
+    """Return what a dry run found, for people."""
+    return _pairs([(_label(name), _fact(name, one)) for name, one in document.items()])
+
+
 def output(console: Console, *parts: RenderableType) -> None:
     """Print results; a narrow terminal folds them and loses nothing."""
-    for part in parts:
-        console.print(part, overflow="fold", soft_wrap=False)
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part, overflow="fold", soft_wrap=False)
+    console.file.write(PADDING.sub(r"\1", captured.get()))
 
 
 def utc_now() -> datetime:
@@ -137,25 +151,42 @@ def utc_now() -> datetime:
 
 
 def _phase_table(phases: Sequence[Phase]) -> Table:
-    table = plain_table("phase", "result", ">seconds", "detail")
+    """Return how each phase ended; what it said meanwhile was told as it happened, but for why one was skipped."""
+    table = plain_table("phase", "result", ">seconds", "")
     for one in phases:
         mark, style = MARKS[one.status]
         seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
-        table.add_row(one.name, Text(f"{mark} {one.status.replace('_', ' ')}", style=style), seconds, one.detail)
+        note = "" if one.status is Status.PASSED else one.detail
+        table.add_row(one.name, Text(f"{mark} {one.status.replace('_', ' ')}", style=style), seconds, Text(note))
     return table
 
 
 def _counts(report: DrillReport) -> Table:
-    rows = [
-        ("rows before", report.baseline_event_count),
-        ("rows damaged", report.after_corruption_event_count),
-        ("rows after", report.after_restore_event_count),
-        ("rows lost after the backup", report.rows_lost_after_backup),
-        ("served before", report.application_entries_before),
-        ("served after", report.application_entries_after),
-    ]
-    pairs = [(name, "not measured" if value is None else str(value)) for name, value in rows]
-    return _pairs([*pairs, ("RTO", readable_seconds(report.rto_seconds) or "not measured")])
+    table = plain_table("", ">before", ">damaged", ">after")
+    rows = (report.baseline_event_count, report.after_corruption_event_count, report.after_restore_event_count)
+    table.add_row(Text("rows", style="bold"), *map(_measured, rows))
+    before, after = report.application_entries_before, report.application_entries_after
+    # Damaged, it is not asked: the writers, which serve, are stopped by then.
+    table.add_row(Text("served", style="bold"), _measured(before), "–", _measured(after))
+    return table
+
+
+def _measured(value: int | None) -> str:
+    return NOT_MEASURED if value is None else str(value)
+
+
+def _label(name: str) -> str:
+    return name.replace("size_bytes", "size").replace("bytes", "size").replace("_", " ")
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    if "_bytes" in name and isinstance(value, int):
+        return readable_bytes(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def _verdict(report: DrillReport) -> Text:

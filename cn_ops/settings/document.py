@@ -8,7 +8,6 @@ aliases cannot make it grow.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from cn_ops.settings.fields import ROOT, Keys, Kind, Shape, dotted, leaf_paths
 from cn_ops.settings.given import Given, Place, Problem
+from cn_ops.settings.nodes import Refused, parse
 from cn_ops.settings.text import NULLS, Unfit, scalar, unfit
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
@@ -25,15 +25,6 @@ _KNOWN_TAGS = frozenset(
     _STANDARD_TAG + name
     for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
 )
-
-
-class Refused(Exception):
-    """The text is not one YAML document; ``line`` is where, if that is known."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
 
 
 def read_document(text: str, where: str) -> Given:
@@ -49,52 +40,6 @@ def read_document(text: str, where: str) -> Given:
         reader.refuse_repeated_keys(node)
         reader.section(node, ROOT, ())
     return given
-
-
-def parse(text: str) -> Node | None:
-    """Return the one document of a text as nodes, merge keys resolved; None when it is empty.
-
-    Raises ``Refused``.
-    """
-    try:
-        return _composed(text)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise Refused(f"the character U+{_code(error.character):04X} cannot stand in YAML", line) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise Refused(_explained(error), mark.line + 1 if mark else None) from None
-    except RecursionError:
-        raise Refused("is nested too deeply") from None
-
-
-def _code(character: int | str | bytes) -> int:
-    return character if isinstance(character, int) else ord(character)
-
-
-def _composed(text: str) -> Node | None:
-    loader = yaml.SafeLoader(text)
-    try:
-        node: Node | None = loader.get_single_node()
-    finally:
-        loader.dispose()
-    return node
-
-
-def _explained(error: yaml.MarkedYAMLError) -> str:
-    """Say what is wrong without showing any of the text, which may be a secret."""
-    problem = error.problem or ""
-    if "undefined alias" in problem:
-        return "is not YAML: an alias (*…) has no anchor; a text that begins with * needs quotes"
-    if "single document" in (error.context or ""):
-        return "holds more than one YAML document"
-    # Only one character and the parser's own words for a thing, such as '<block end>', stay quoted.
-    problem = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: quoted[0] if _is_harmless(quoted[0]) else "…", problem)
-    return f"is not YAML: {problem}"
-
-
-def _is_harmless(quoted: str) -> bool:
-    return re.fullmatch(r"'(\\?.|<[a-z ]+>)'", quoted) is not None
 
 
 @dataclass

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 from yaml.nodes import Node
 
-from cn_ops.settings.document import Reader, Refused, parse
-from cn_ops.settings.fields import ENVIRONMENT_PREFIX, SEPARATOR, Kind, Leaf, leaf_paths, leaves
+from cn_ops.settings.document import Reader
+from cn_ops.settings.fields import ENVIRONMENT_PREFIX, SEPARATOR, Kind, Leaf, leaf_paths, leaves, visible
 from cn_ops.settings.given import Given, Place, Problem, shown
+from cn_ops.settings.nodes import Refused, parse
 from cn_ops.settings.schema import MOST_GENERATIONS
 from cn_ops.settings.text import NULLS, Unfit, scalar, unfit
 
@@ -91,7 +92,7 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
     rests = [one.removeprefix(ENVIRONMENT_PREFIX) for one in known]
     near = difflib.get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), rests, n=1, cutoff=0.6)
     meant = inside or [ENVIRONMENT_PREFIX + one for one in near]
-    return f"{name}: unknown variable; " + (
+    return f"{visible(name)}: unknown variable; " + (
         f"did you mean {meant[0]}?" if meant else "`inv config` lists the settings"
     )
 

@@ -147,5 +147,10 @@ def shape_at(keys: Keys) -> Shape:
 
 def dotted(keys: Keys) -> str:
     """Write a path for people: `stack.writers[1]`."""
-    parts = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys]
+    parts = [f"[{key}]" if isinstance(key, int) else f".{visible(key)}" for key in keys]
     return "".join(parts).removeprefix(".")
+
+
+def visible(name: str) -> str:
+    """Return a name as it is, or quoted when a terminal would not show it so."""
+    return name if name.isprintable() else repr(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,7 @@ LONGEST_NAME_BYTES = 63
 LONGEST_PREFIX = 100
 LONGEST_WAIT = 86_400
 
-_NO_CONTROL = r"[^\x00-\x1f\x7f]"
+_NO_CONTROL = r"[^\x00-\x1f\x7f-\x9f]"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _secret(secret: SecretStr) -> SecretStr:
 
 
 def _is_control(character: str) -> bool:
-    return ord(character) < 32 or ord(character) == 127
+    return unicodedata.category(character) == "Cc"
 
 
 def _location(value: Any) -> Any:
@@ -140,7 +141,7 @@ Name = Annotated[
 ]
 QualifiedTable = Annotated[
     str,
-    StringConstraints(pattern=r"^[^.\x00-\x1f\x7f]+\.[^.\x00-\x1f\x7f]+$"),
+    StringConstraints(pattern=r"^[^.\x00-\x1f\x7f-\x9f]+\.[^.\x00-\x1f\x7f-\x9f]+$"),
     AfterValidator(_short_names),
     Meaning("a table with its schema, as `schema.table`"),
 ]
@@ -180,7 +181,7 @@ FilePrefix = Annotated[
 ]
 Topic = Annotated[
     str,
-    StringConstraints(pattern=rf"^{_NO_CONTROL}*[^\x00-\x20\x7f]{_NO_CONTROL}*$"),
+    StringConstraints(pattern=rf"^{_NO_CONTROL}*[^\x00-\x20\x7f-\x9f]{_NO_CONTROL}*$"),
     Meaning("a topic: one line, not blank"),
 ]
 UrlPath = Annotated[

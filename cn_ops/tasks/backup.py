@@ -13,20 +13,23 @@ from cn_ops.tasks.guard import guarded, help_of
 def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool = False) -> None:
     """Back the live database up, read the dump back, then prune old generations.
 
-    Examples: `inv backup`, `inv backup --dry-run`, `inv backup --json`.
+    For example:
+      inv backup
+      inv backup --dry-run
+      inv backup --json
     """
     from cn_ops.backup import backup as make_backup
     from cn_ops.backup import plan_backup
     from cn_ops.heal import heal
     from cn_ops.report.documents import backup_document
-    from cn_ops.report.terminal import backup_result
+    from cn_ops.report.terminal import backup_result, fact_lines
     from cn_ops.tasks.setup import locked
     from cn_ops.tasks.show import print_json, show
 
     with locked("backup", stack) as operation:
         if dry_run:
             plan = plan_backup(operation)
-            print_json(plan) if json else show(*(f"{name}: {value}" for name, value in plan.items()))
+            print_json(plan) if json else show(fact_lines(plan), "dry run: nothing was written")
             return
         heal(operation)
         result = make_backup(operation)
@@ -38,7 +41,9 @@ def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool 
 def backups(context: Context, json: bool = False) -> None:
     """List the generations, newest first: id, age, size, duration, state.
 
-    Examples: `inv backups`, `inv backups --json`.
+    For example:
+      inv backups
+      inv backups --json
     """
     from cn_ops.generations import read_catalogue
     from cn_ops.report.documents import catalogue_document
@@ -57,7 +62,9 @@ def backups(context: Context, json: bool = False) -> None:
 def prune(context: Context, keep: str | None = None, json: bool = False, dry_run: bool = False) -> None:
     """Remove generations beyond those to keep; every decision is shown with its reason.
 
-    Examples: `inv prune --dry-run`, `inv prune --keep=7`.
+    For example:
+      inv prune --dry-run
+      inv prune --keep=7
     """
     from cn_ops.generations import folder_lock
     from cn_ops.prune import prune as remove

@@ -13,7 +13,10 @@ from cn_ops.tasks.guard import guarded, help_of
 def config(context: Context, stack: str = "", schema: bool = False, json: bool = False) -> None:
     """Show the settings in effect and where each comes from; secrets are masked.
 
-    Examples: `inv config`, `inv config --json`, `inv config --schema > cn_ops.schema.json`.
+    For example:
+      inv config
+      inv config --json
+      inv config --schema > cn_ops.schema.json
     """
     from cn_ops.report.settings_table import settings_table
     from cn_ops.settings.describe import document, effective, json_schema

@@ -33,8 +33,13 @@ def drill(
 ) -> None:
     """Rehearse the recovery: back up, damage, restore, and prove that the data is back.
 
-    Only on a disposable stack. Examples: `inv drill`, `inv drill --stack=embedded --events=100000`,
-    `inv drill --no-build --json`.
+    It destroys data, so it runs only on a disposable stack. The log, the summary and the dump stay.
+
+    For example:
+      inv drill
+      inv drill --stack=embedded --events=100000
+      inv drill --no-build --json
+      inv drill --dry-run
     """
     from cn_ops.drill_phases import DrillOptions
     from cn_ops.tasks.drill_run import run_drill

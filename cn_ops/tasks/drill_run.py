@@ -18,7 +18,7 @@ from cn_ops.model import DrillReport
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
 from cn_ops.report.summary import summary
-from cn_ops.report.terminal import drill_result
+from cn_ops.report.terminal import drill_result, fact_lines
 from cn_ops.settings import DrillSettings
 from cn_ops.tasks.setup import locked
 from cn_ops.tasks.show import print_json, show, stderr_console
@@ -85,11 +85,7 @@ def _show_plan(operation: Operation, options: DrillOptions, *, as_json: bool) ->
     if as_json:
         print_json(plan)
         return
-    show(*(f"{name}: {_listed(value)}" for name, value in plan.items()), "dry run: nothing was started or changed")
-
-
-def _listed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    show(fact_lines(plan), "dry run: nothing was started or changed")
 
 
 def _show_report(report: DrillReport, path: Path, *, as_json: bool) -> None:
@@ -106,7 +102,11 @@ def _show_report(report: DrillReport, path: Path, *, as_json: bool) -> None:
         )
         console = stderr_console()
         print_failure(console, failure)
-        console.print(
-            "look: `inv stack.status`, `inv stack.logs`, the log · clean up: `inv stack.down --volumes`", style="dim"
-        )
+        console.print(_where_to_look(report.stack), style="dim")
         raise Exit(code=report.error.exit_code)
+
+
+def _where_to_look(stack: str) -> str:
+    """Name the stack in each command: left to `auto`, it could be the other one."""
+    look = f"kept: the stack, the dump and the log · look: `inv stack.status --stack={stack}`"
+    return f"{look}, `inv stack.logs --stack={stack}` · clean up: `inv stack.down --volumes --stack={stack}`"

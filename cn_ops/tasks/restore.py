@@ -20,14 +20,18 @@ def restore(
 ) -> None:
     """Restore the live database from a dump; everything is checked before anything is touched.
 
-    Examples: `inv restore --dump=latest --dry-run`, `inv restore --dump=20261124-030000`,
-    `inv restore --dump=/srv/old/cn.dump --yes`.
+    Writers are stopped meanwhile. On a stack that is not disposable the database's name has to be typed, or --yes.
+
+    For example:
+      inv restore --dump=latest --dry-run
+      inv restore --dump=20261124-030000
+      inv restore --dump=/srv/old/cn.dump --yes
     """
     from pathlib import Path
 
     from cn_ops.errors import UsageError
     from cn_ops.report.documents import restore_document
-    from cn_ops.report.terminal import restore_result
+    from cn_ops.report.terminal import fact_lines, restore_result
     from cn_ops.restore import plan_restore
     from cn_ops.restore import restore as restore_database
     from cn_ops.tasks.setup import confirmed, locked
@@ -42,7 +46,10 @@ def restore(
     with locked("restore", stack) as operation:
         if dry_run:
             plan = plan_restore(operation, dump, Path.cwd())
-            print_json(_document(plan)) if json else show(*_lines(plan))
+            document = _document(plan)
+            print_json(document) if json else show(
+                fact_lines(document), "dry run: the dump is good; nothing was changed"
+            )
             return
 
         def confirm(plan: Plan) -> None:
@@ -57,7 +64,8 @@ def restore(
 def heal(context: Context, stack: str = "", json: bool = False) -> None:
     """Finish or undo what a killed command left: every other command that changes something does so first.
 
-    Example: `inv heal`.
+    For example:
+      inv heal
     """
     from cn_ops.heal import heal as heal_stack
     from cn_ops.report.summary import phase_documents
@@ -84,9 +92,3 @@ def _document(plan: Plan) -> dict[str, object]:
         "expected_rows": plan.recreation.expected_rows,
         "writers_to_stop": list(plan.writers),
     }
-
-
-def _lines(plan: Plan) -> list[str]:
-    document = _document(plan)
-    lines = [f"{name}: {', '.join(value) if isinstance(value, list) else value}" for name, value in document.items()]
-    return [*lines, "dry run: the dump is good; nothing was changed"]

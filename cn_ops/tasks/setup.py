@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def whole_number(option: str, text: str | None, least: int) -> int | None:
     """Read an option that is a whole number; raises ``UsageError`` naming it."""
     if text is None:
         return None
-    number = int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 10 else None
+    number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
     if number is None or number < least:
         raise UsageError(
             f"{option} must be a whole number of at least {least}, got {text!r}", state="nothing was changed"

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 
 from cn_ops.report.terminal import output
 
-# A pipe has no width; a table folded at 80 columns would be hard to read and to search.
-PIPE_WIDTH = 160
+# A pipe has no width: what is searched and compared must not be folded.
+PIPE_WIDTH = 10_000
 
 
 def stdout_console() -> Console:

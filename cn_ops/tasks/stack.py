@@ -10,6 +10,8 @@ from invoke.tasks import task
 from cn_ops.tasks.guard import guarded, help_of
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from cn_ops.settings import Settings
     from cn_ops.stack import Stack
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 def up(context: Context, stack: str = "", build: bool = True, json: bool = False) -> None:
     """Start the server and the services, and wait until they are healthy.
 
-    Examples: `inv stack.up`, `inv stack.up --stack=embedded`.
+    For example:
+      inv stack.up
+      inv stack.up --stack=embedded
     """
     from cn_ops.heal import heal
     from cn_ops.tasks.setup import locked
@@ -51,7 +55,9 @@ def down(
 ) -> None:
     """End the services and the server; the data stays unless --volumes is given.
 
-    Examples: `inv stack.down`, `inv stack.down --volumes`.
+    For example:
+      inv stack.down
+      inv stack.down --volumes
     """
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show
@@ -82,7 +88,8 @@ def down(
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show the services, and whether a killed command left something to heal.
 
-    Example: `inv stack.status`.
+    For example:
+      inv stack.status
     """
     from cn_ops.tasks.setup import prepared
 
@@ -102,7 +109,9 @@ def seed(
 ) -> None:
     """Put the node's seed into a running, disposable stack.
 
-    Examples: `inv stack.seed`, `inv stack.seed --events=100000`.
+    For example:
+      inv stack.seed
+      inv stack.seed --events=100000
     """
     from cn_ops.drill_phases import require_disposable
     from cn_ops.seed import run_invite, run_seed
@@ -119,25 +128,33 @@ def seed(
     if json:
         print_json({"seed": seeded.document if seeded else None, "invite": invited})
     else:
-        show(
-            f"seeded: {seeded.document}" if seeded else "no seed command is set", *([f"{invited}"] if invited else [])
-        )
+        show(_seeded(seeded.document) if seeded else "no seed command is set", *([invited] if invited else []))
 
 
 @task(help=help_of("stack", "json", lines="how many lines of each service"))
 @guarded
-def logs(context: Context, stack: str = "", lines: int = 100, json: bool = False) -> None:
+def logs(context: Context, stack: str = "", lines: str = "100", json: bool = False) -> None:
     """Show the last lines that the services logged.
 
-    Examples: `inv stack.logs`, `inv stack.logs --lines=1000`.
+    For example:
+      inv stack.logs
+      inv stack.logs --lines=1000
     """
     from cn_ops.masking import mask
-    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.setup import prepared, whole_number
     from cn_ops.tasks.show import print_json, write
 
+    count = whole_number("--lines", lines, 1) or 1
     with prepared(stack) as ready:
-        text = mask(ready.choose().stack.logs(lines))
+        text = mask(ready.choose().stack.logs(count))
     print_json({"logs": text.splitlines()}) if json else write(text)
+
+
+def _seeded(document: dict[str, object]) -> RenderableType:
+    """Return what the seed made; of a list, which may have a million entries, only how many."""
+    from cn_ops.report.terminal import fact_lines
+
+    return fact_lines({name: len(one) if isinstance(one, list) else one for name, one in document.items()})
 
 
 def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable: bool) -> None:

@@ -14,6 +14,7 @@ fail() {
 # Print sources for the suite: Debian's own archives as configured here, with the suite's name put in.
 debian_sources() {
     local sources
+    # shellcheck disable=SC2016 # apt fills these in
     sources=$(apt-get indextargets --format '$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(SITE)' 2>/dev/null |
         sed -nE "s/^Debian\|main\|[a-z]+(-updates|-security)?\|(.+)$/deb [signed-by=${KEYRING//\//\\/}] \2 $SUITE\1 main/p" |
         sort -u)

@@ -51,7 +51,12 @@ def docker_objects() -> Iterator[str]:
     listings = (["ps", "--all"], ["volume", "ls"], ["network", "ls"])
     for listing in listings:
         done = subprocess.run(
-            ["docker", *listing, "--format", "json"], capture_output=True, text=True, timeout=60, check=False
+            # Docker before 23 knows no `--format json`.
+            ["docker", *listing, "--format", "{{json .}}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         for line in done.stdout.splitlines():
             row = json.loads(line)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cn_ops.report.summary_check import NEW_RULES, OLD_RULES, main, problems
+from cn_ops.drill import DRILL_PHASES
+from cn_ops.report.summary import FIELDS as WRITTEN
+from cn_ops.report.summary_check import NEW_RULES, OLD_RULES, PROVING_PHASES, main, problems
 
 FIELDS = [rule.field for rule in OLD_RULES + NEW_RULES]
 
@@ -30,8 +32,10 @@ def passed() -> dict[str, Any]:
         "stack": "embedded",
         "scenario": "truncate",
         "phases": [
-            {"name": "build", "status": "skipped", "seconds": None},
+            {"name": "seed", "status": "skipped", "seconds": None},
+            {"name": "fault", "status": "passed", "seconds": 0},
             {"name": "restore", "status": "passed", "seconds": 0.4, "detail": "9 rows"},
+            {"name": "verify", "status": "passed", "seconds": 0.1},
         ],
         "rto_seconds": 1.9,
         "rows_lost_after_backup": 0,
@@ -89,12 +93,6 @@ def test_what_was_not_measured_never_passes(field: str) -> None:
         ("phases", []),
         ("phases", {}),
         ("phases", ["restore"]),
-        ("phases", [{"name": "restore", "status": "failed", "seconds": 0.4}]),
-        ("phases", [{"name": "restore", "status": "not_run", "seconds": None}]),
-        ("phases", [{"name": "restore", "status": "passed", "seconds": None}]),
-        ("phases", [{"name": "restore", "status": "passed", "seconds": -1}]),
-        ("phases", [{"name": "restore", "status": "passed"}]),
-        ("phases", [{"name": "restore", "status": "skipped", "seconds": None}]),
         ("phases", [{"status": "passed", "seconds": 1}]),
         ("rto_seconds", 0),
         ("rto_seconds", "1.9"),
@@ -110,6 +108,30 @@ def test_wrong_value_is_named(field: str, value: object) -> None:
     found = problems(passed() | {field: value})
     assert found
     assert all(field in line for line in found)
+
+
+@pytest.mark.parametrize("name", PROVING_PHASES)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": "failed"},
+        {"status": "not_run", "seconds": None},
+        {"status": "skipped", "seconds": None},
+        {"seconds": None},
+        {"seconds": -1},
+        {"seconds": "0.4"},
+        {"name": ""},
+        {"name": "another"},
+    ],
+)
+def test_phase_that_proves_something_must_have_passed_and_been_timed(name: str, changed: dict[str, Any]) -> None:
+    phases = [phase | changed if phase["name"] == name else phase for phase in passed()["phases"]]
+    assert problems(passed() | {"phases": phases}) != []
+
+
+def test_contract_is_of_what_a_drill_writes() -> None:
+    assert list(WRITTEN)[: len(FIELDS)] == FIELDS
+    assert set(PROVING_PHASES) <= set(DRILL_PHASES)
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -126,6 +126,8 @@ def test_unknown_variable_is_refused_with_the_nearest_name(project: Project, nam
 def test_unknown_variable_like_no_other_says_where_the_names_are(project: Project) -> None:
     (problem,) = project.problems({"CN_OPS_X__Y": ""})
     assert problem == "CN_OPS_X__Y: unknown variable; `inv config` lists the settings"
+    (problem,) = project.problems({"CN_OPS_\udcff__Y": ""})
+    assert problem == "'CN_OPS_\\udcff__Y': unknown variable; `inv config` lists the settings"
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ REFUSED = [
     ("drill.truncate", [], "must not be empty"),
     ("drill.seed", [], "must not be empty"),
     ("drill.seed", [" "], "must begin with a program"),
+    ("drill.topic", "a\x85", "must be a topic: one line, not blank, got 'a\\x85'"),
     ("drill.topic", "a\nb", "must be a topic: one line, not blank, got 'a\\nb'"),
 ]  # fmt: skip
 

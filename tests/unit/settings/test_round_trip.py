@@ -107,7 +107,7 @@ def as_variable(leaf: Leaf, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict):
-        return str(yaml.safe_dump(value, allow_unicode=True, default_flow_style=True))
+        return str(yaml.safe_dump(value, default_flow_style=True))
     return str(value)
 
 
@@ -145,7 +145,7 @@ def test_file_environment_and_options_give_the_same_settings(
     folder = tmp_path_factory.getbasetemp() / "往復 a"
     (folder / "without").mkdir(parents=True, exist_ok=True)
     file = folder / "node.yaml"
-    file.write_text(yaml.safe_dump(as_tree(chosen), allow_unicode=True), encoding="utf-8")
+    file.write_text(yaml.safe_dump(as_tree(chosen)), encoding="utf-8")
     by_file = load(folder, {"CN_OPS_CONFIG": "node.yaml"})
     by_variable = load(folder, as_variables(chosen))
     by_option = load(folder, {}, {path: ("--it", value) for path, value in chosen.items()})

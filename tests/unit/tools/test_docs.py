@@ -110,3 +110,9 @@ def test_generated_page_that_was_edited_is_named(root: Path, monkeypatch: pytest
     (problem,) = outdated(root, GENERATED, write=False)
     assert problem.startswith("docs/reference/folder.md: ")
     assert page.read_text().endswith(" ")
+
+
+@pytest.mark.parametrize("reference", ["os:no_such_function", "no_such_module:page"])
+def test_page_without_its_generator_is_named(reference: str, root: Path) -> None:
+    (problem,) = outdated(root, {"docs/reference/gone.md": reference}, write=True)
+    assert problem.startswith(f"docs/reference/gone.md: {reference} cannot be called: ")
