@@ -9,20 +9,18 @@ from typing import Any
 
 from cn_ops import __version__
 from cn_ops.errors import MissingError, OpsError, VerificationFailed
+from cn_ops.fingerprint import Fingerprint
 from cn_ops.generations import Draft, draft, folder_lock
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
 from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
+from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.prune import prune
 from cn_ops.text import readable_bytes
-
-BACKUP_PHASES = ("dump", "read back", "publish", "prune")
-# Less than this and a dump is not begun: the folder's own bookkeeping would fail first.
-LEAST_FREE_BYTES = 1 << 20
 
 Clock = Callable[[], datetime]
 
@@ -38,10 +36,10 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     operation.require_server()
     with folder_lock(settings.directory, operation.name):
         with draft(settings.directory, settings.prefix, clock()) as made:
-            manifest = _dump(operation, made, clock)
+            manifest, fingerprint = _dump(operation, made, clock)
             _read_back(operation, made, manifest)
             with operation.phases.phase("publish") as step:
-                dump = made.publish(manifest)
+                dump = made.publish(manifest, fingerprint)
                 step.detail = dump.name
         with operation.phases.phase("prune") as step:
             decisions = prune(settings, keep=settings.generations)
@@ -70,21 +68,24 @@ def plan_backup(operation: Operation) -> dict[str, object]:
         }
 
 
-def _dump(operation: Operation, made: Draft, clock: Clock) -> Manifest:
+def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fingerprint]:
     stack, settings, table = operation.stack, operation.settings.backup, operation.settings.drill.count_table
     flags = dump_flags(settings)
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
         with snapshot(stack, operation.database) as view:
             rows = count_rows(view.connection, table)
-            sha256, size = dump_database(
-                stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
-            )
+            reading = begin(view)
+            with alongside(reading):
+                sha256, size = dump_database(
+                    stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
+                )
+            fingerprint = reading.finish(stack, operation.database, view.id)
             described = _described(operation, view)
         globals_sha256 = _dump_globals(operation, made)
         made.sync()
-        step.detail = f"{readable_bytes(size)}, {rows} rows in {table}"
-        return Manifest(
+        step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.tables)} tables"
+        manifest = Manifest(
             id=made.id,
             database=operation.database,
             started_at=_stamp(started),
@@ -103,6 +104,7 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> Manifest:
             cn_ops_version=__version__,
             **described,
         )
+        return manifest, fingerprint
 
 
 def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:

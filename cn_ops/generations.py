@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from cn_ops.errors import OperationFailed, OpsError, UsageError
 from cn_ops.files import explained, lock, private_folder, sync_folder
+from cn_ops.fingerprint import Fingerprint
 from cn_ops.manifest import read_manifest, write_manifest
 from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
 
@@ -70,13 +71,13 @@ class Draft:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def publish(self, manifest: Manifest) -> Path:
+    def publish(self, manifest: Manifest, fingerprint: Fingerprint) -> Path:
         """Give the files their names, the manifest last; return the dump."""
         if manifest.globals_file:
             self.aside(".globals.sql").rename(self.path(".globals.sql"))
         self.aside(".dump").rename(self.path(".dump"))
         sync_folder(self.directory)
-        write_manifest(self.path(MANIFEST_SUFFIX), manifest)
+        write_manifest(self.path(MANIFEST_SUFFIX), manifest, fingerprint)
         return self.path(".dump")
 
 

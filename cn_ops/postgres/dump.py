@@ -15,8 +15,11 @@ Advanced = Callable[[int], None]
 
 
 def dump_flags(settings: BackupSettings) -> tuple[str, ...]:
-    """Return the flags of the old contract; format and compression are settings."""
-    return (f"--format={settings.format}", f"--compress={settings.compress}", "--no-owner", "--no-acl")
+    """Return pg_dump's flags; format and compression are settings.
+
+    Owners and privileges stay in the archive, whatever a restore may leave out of it.
+    """
+    return (f"--format={settings.format}", f"--compress={settings.compress}")
 
 
 def dump_database(

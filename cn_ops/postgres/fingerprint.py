@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
@@ -21,6 +24,7 @@ class Fingerprinting:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
+        self._stopped = threading.Event()
         self.tables: tuple[TableContent, ...] = ()
         self.large_objects = LargeObjects(0, "", "")
         self.sequences: tuple[SequenceState, ...] = ()
@@ -35,10 +39,17 @@ class Fingerprinting:
         found = contents.tables(self._connection)
         read = []
         for number, table in enumerate(found, 1):
+            if self._stopped.is_set():
+                return
             advanced(f"table {number} of {len(found)}")
             read.append(contents.table_content(self._connection, table))
         self.tables = tuple(sorted(read))
         self.large_objects = contents.large_objects(self._connection)
+
+    def stop(self) -> None:
+        """End the reading in another thread."""
+        self._stopped.set()
+        self._connection.cancel_safe()
 
     def finish(self, stack: Stack, database: str, snapshot_id: str) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, and the schema."""
@@ -55,6 +66,20 @@ class Fingerprinting:
             extensions=objects.extensions(connection),
             roles=objects.roles(connection),
         )
+
+
+@contextmanager
+def alongside(started: Fingerprinting) -> Iterator[None]:
+    """Read the contents while the block runs: a dump of the same snapshot; both must come to their end."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fingerprint") as pool:
+        reading = pool.submit(started.read_contents, lambda _: None)
+        try:
+            yield
+            reading.result()
+        except BaseException:
+            # The thread sits in the server's answer: its query is cancelled, so that leaving does not wait for it.
+            started.stop()
+            raise
 
 
 def begin(view: Snapshot) -> Fingerprinting:
