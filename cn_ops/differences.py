@@ -145,7 +145,7 @@ def _shown(one: object) -> str:
 def _objects(
     expected: Iterable[SchemaObject], found: Iterable[SchemaObject], stripped: Stripped
 ) -> Iterator[Difference]:
-    was, now = (_grouped(one, stripped) for one in (expected, found))
+    was, now = (object_texts(one, stripped) for one in (expected, found))
     for title in sorted(was.keys() | now.keys()):
         if was.get(title) != now.get(title):
             yield Difference(title, was.get(title, ABSENT), now.get(title, ABSENT))
@@ -156,7 +156,7 @@ def _objects(
                 yield Difference(f"owner of {title}", owners[title], there[title])
 
 
-def _grouped(objects: Iterable[SchemaObject], stripped: Stripped) -> dict[str, str]:
+def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = Stripped()) -> dict[str, str]:
     """Return statements by title; some objects share one, such as a table's several comments."""
     grouped: dict[str, list[str]] = {}
     for one in objects:

@@ -29,6 +29,7 @@ DRILL_PHASES = (
     "fault",
     "restore",
     "verify",
+    "swap",
     "restart",
     "healthy",
     "verify application",
@@ -45,13 +46,13 @@ def rehearse(operation: Operation, options: DrillOptions, measured: Measured) ->
     made = phase.back_up(operation, measured)
     phase.stop(operation)
     recreation = phase.damage(operation, made, measured)
-    phase.restore(operation, made.generation, recreation)
-    phase.verify_rows(operation, recreation, measured)
+    restored = phase.restore(operation, made.generation, recreation)
+    phase.verify(operation, restored, measured)
     phase.restart(operation)
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)
     phase.stop_the_clock(measured)
-    phase.clean_up(operation, options)
+    phase.clean_up(operation, options, restored)
 
 
 def drill(operation: Operation, options: DrillOptions, executed_at: datetime, log_path: Path) -> DrillReport:

@@ -9,6 +9,8 @@ from pathlib import Path
 import cn_ops.postgres.database as db
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
+from cn_ops.beside import drop_beside, restore_incoming, swap, verify_incoming
+from cn_ops.differences import Comparison
 from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
 from cn_ops.faults import truncate_tables
 from cn_ops.heal import end_left_sessions, put_back
@@ -16,8 +18,9 @@ from cn_ops.model import BackupResult, Generation, Identity, Recreation
 from cn_ops.operation import Operation
 from cn_ops.phases import Phases, Within
 from cn_ops.postgres.session import session
-from cn_ops.recreate import finished, recreate, verify
-from cn_ops.restore import plan_recreation
+from cn_ops.recreate import recreate, verify_recreated
+from cn_ops.replacement import finished, plan_recreation
+from cn_ops.restore import report_comparison
 from cn_ops.seed import Seeded, run_cleanup, run_seed
 from cn_ops.source import Source, check_source
 from cn_ops.writers import start_writers, stop_writers
@@ -42,6 +45,7 @@ class Measured:
     rows_lost: int | None = None
     entries_before: int | None = None
     entries_after: int | None = None
+    comparison: Comparison | None = None
     rto_seconds: float | None = None
     fault_at: float | None = None
     base_url: str | None = None
@@ -142,7 +146,7 @@ def damage(operation: Operation, made: BackupResult, measured: Measured) -> Recr
         with session(operation.stack, operation.database) as connection:
             rows = db.count_rows(connection, manifest.counted_table)
         measured.rows_lost = max(0, rows - manifest.counted_rows)
-        recreation = plan_recreation(operation, made.dump, manifest.sha256, manifest)
+        recreation = plan_recreation(operation, Source(made.dump, made.generation), manifest.sha256)
         operation.intend(recreating=replace(recreation, damaged=True))
         backed_up = Identity(manifest.system_identifier, manifest.database, manifest.database_oid)
         measured.fault_at = time.monotonic()
@@ -151,18 +155,32 @@ def damage(operation: Operation, made: BackupResult, measured: Measured) -> Recr
         return replace(recreation, damaged=True)
 
 
-def restore(operation: Operation, generation: Generation, recreation: Recreation) -> None:
-    """Check the dump as an operator's restore does, and make the database anew from it."""
+def restore(operation: Operation, generation: Generation, recreation: Recreation) -> Recreation:
+    """Check the dump as an operator's restore does, and restore it as the settings say."""
     with operation.phases.phase("restore") as step:
         check_source(operation, Source(generation.dump, generation), step.advanced_bytes)
-        recreate(operation, recreation, step.advanced)
+        if recreation.incoming is None:
+            recreate(operation, recreation, step.advanced)
+            return recreation
+        made = restore_incoming(operation, recreation, step.advanced)
+        step.detail = f"beside the damaged one, as {made.target}"
+        return made
 
 
-def verify_rows(operation: Operation, recreation: Recreation, measured: Measured) -> None:
-    """Compare what came back with the dump's snapshot, before a writer can hide or fake a difference."""
+def verify(operation: Operation, made: Recreation, measured: Measured) -> None:
+    """Prove what came back, before a writer can hide or fake a difference, and give it the live one's name."""
     with operation.phases.phase("verify") as step:
-        measured.restored_rows = verify(operation, recreation)
-        step.detail = f"{measured.restored_rows} rows in {recreation.counted_table}"
+        with session(operation.stack, made.target) as connection:
+            measured.restored_rows = db.count_rows(connection, operation.settings.drill.count_table)
+        prove = verify_recreated if made.incoming is None else verify_incoming
+        measured.comparison = prove(operation, made, step.advanced)
+        report_comparison(step, measured.comparison)
+    with operation.phases.phase("swap") as step:
+        if made.incoming is None:
+            step.skip("restored in its own place")
+        else:
+            swap(operation, made)
+            step.detail = f"the damaged one is {made.previous}"
         finished(operation)
 
 
@@ -204,7 +222,7 @@ def stop_the_clock(measured: Measured) -> None:
         measured.rto_seconds = round(time.monotonic() - measured.fault_at, 3)
 
 
-def clean_up(operation: Operation, options: DrillOptions) -> None:
+def clean_up(operation: Operation, options: DrillOptions, restored: Recreation) -> None:
     """Remove the seed's data and stop what the drill started; the volumes stay."""
     with operation.phases.phase("clean up") as step:
         if options.keep:
@@ -212,6 +230,8 @@ def clean_up(operation: Operation, options: DrillOptions) -> None:
             step.detail = "the stack is left up, with its data: end it with `inv stack.down`"
             return
         run_cleanup(operation)
+        if restored.previous:
+            drop_beside(operation, [restored.previous])
         step.detail = "; ".join(put_back(operation)) or "the stack ran before and goes on"
 
 

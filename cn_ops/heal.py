@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
 from cn_ops.errors import OperationFailed
 from cn_ops.files import sha256
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
+from cn_ops.postgres.database import system_identifier
 from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.recreate import finished, is_ours, recreate, verify
+from cn_ops.recreate import is_ours, recreate, verify_recreated
+from cn_ops.replacement import finished, oid_of, refuse_writers
 from cn_ops.writers import start_writers
 
 
@@ -59,9 +62,43 @@ def end_left_sessions(operation: Operation) -> None:
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
     operation.stack.start_postgres()
     end_left_sessions(operation)
+    if _is_another_cluster(operation, recorded):
+        finished(operation)
+        return "left the databases of another cluster alone"
+    if recorded.incoming is not None:
+        return _heal_beside(operation, recorded)
     if not is_ours(operation, recorded):
         finished(operation)
         return f"left the database {recorded.database!r} as it is"
+    _require_dump(recorded)
+    recreate(operation, recorded, lambda _: None)
+    verify_recreated(operation, recorded, lambda _: None)
+    finished(operation)
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+
+
+def _heal_beside(operation: Operation, recorded: Recreation) -> str:
+    """Finish or drop what came in; restore what a drill has damaged, and only that."""
+    state = settle(operation)
+    there = oid_of(operation, recorded.database)
+    if not recorded.damaged or there not in (None, recorded.old_oid):
+        finished(operation)
+        return state
+    refuse_writers(operation, recorded)
+    _require_dump(recorded)
+    made = restore_incoming(operation, recorded, lambda _: None)
+    verify_incoming(operation, made, lambda _: None)
+    swap(operation, made)
+    finished(operation)
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+
+
+def _is_another_cluster(operation: Operation, recorded: Recreation) -> bool:
+    with session(operation.stack, maintenance_database(recorded.database)) as connection:
+        return system_identifier(connection) != recorded.system_identifier
+
+
+def _require_dump(recorded: Recreation) -> None:
     dump = Path(recorded.dump)
     if not dump.is_file() or sha256(dump) != recorded.sha256:
         raise OperationFailed(
@@ -69,7 +106,3 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             state=f"the database {recorded.database!r} is damaged, dropped or half restored; its writers are stopped",
             hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
         )
-    recreate(operation, recorded, lambda _: None)
-    verify(operation, recorded)
-    finished(operation)
-    return f"restored {recorded.database!r} from {dump.name}"

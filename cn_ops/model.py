@@ -71,9 +71,12 @@ class DatabaseProperties:
 class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
-    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that took its place, once it
-    exists. ``damaged`` says that a drill has damaged the old one on purpose. ``expected_rows`` is what
-    ``counted_table`` must hold afterwards, null when nobody knows.
+    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
+    exists. ``damaged`` says that a drill has damaged the old one on purpose. ``manifest`` is the path of the
+    file that says what must be there afterwards, null when nobody knows. Without ``owners`` or ``privileges`` the
+    restore leaves those out. Beside the old one, the new database is
+    called ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the
+    old one is dropped first and both are null.
     """
 
     dump: str
@@ -81,11 +84,19 @@ class Recreation:
     database: str
     system_identifier: str
     properties: DatabaseProperties
-    counted_table: str
-    expected_rows: int | None
+    manifest: str | None
     old_oid: int | None
     new_oid: int | None = None
     damaged: bool = False
+    owners: bool = True
+    privileges: bool = True
+    incoming: str | None = None
+    previous: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The database that the dump is loaded into."""
+        return self.incoming or self.database
 
 
 @dataclass(frozen=True)
@@ -183,14 +194,15 @@ class BackupResult:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """A finished restore. ``expected_rows`` is null for a dump without a manifest."""
+    """A finished restore. ``rows`` and ``tables`` are what was compared, null for a dump without a manifest."""
 
     source: Path
     generation: str | None
     database: str
-    counted_table: str
-    expected_rows: int | None
-    restored_rows: int | None
+    tables: int | None
+    rows: int | None
+    stripped: tuple[str, ...]
+    previous: str | None
     restarted: tuple[str, ...]
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]

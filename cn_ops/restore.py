@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, UsageError
+from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.differences import Comparison
+from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
 from cn_ops.generations import folder_lock
 from cn_ops.heal import end_left_sessions
-from cn_ops.model import DatabaseProperties, Manifest, Recreation, RestoreResult
+from cn_ops.model import Recreation, RestoreResult
 from cn_ops.operation import Operation
+from cn_ops.phases import Step
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.recreate import finished, recreate, verify
-from cn_ops.source import CheckedSource, Source, check_source, find_source
+from cn_ops.recreate import recreate, verify_recreated
+from cn_ops.replacement import finished, plan_recreation
+from cn_ops.source import Source, check_source, find_source
 from cn_ops.text import readable_bytes
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
-
-RESTORE_PHASES = ("check", "stop writers", "restore", "verify", "start writers")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         plan = plan_restore(operation, wanted, cwd)
         confirm(plan)
         end_left_sessions(operation)
-        rows = _replace_database(operation, plan.recreation)
+        try:
+            comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
+        except (OpsError, KeyboardInterrupt) as error:
+            raise _failed(operation, error) from error
     with operation.phases.phase("start writers") as step:
         restarted = start_writers(operation)
         step.detail = ", ".join(restarted) or "none ran before"
@@ -54,9 +60,10 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         source=plan.source.path,
         generation=generation.id if generation else None,
         database=operation.database,
-        counted_table=plan.recreation.counted_table,
-        expected_rows=plan.recreation.expected_rows,
-        restored_rows=rows,
+        tables=comparison.tables if comparison else None,
+        rows=comparison.rows if comparison else None,
+        stripped=comparison.stripped if comparison else (),
+        previous=plan.recreation.previous if plan.recreation.old_oid else None,
         restarted=restarted,
         phases=operation.phases.done,
         warnings=operation.phases.warnings,
@@ -71,7 +78,8 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
             operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
             operation.stack.start_postgres()
         checked = check_source(operation, source, step.advanced_bytes)
-        plan = _plan(operation, checked)
+        recreation = plan_recreation(operation, source, checked.archive.sha256)
+        plan = _plan(operation, source, recreation, checked.archive.size_bytes)
         _check_space(plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
     if source.manifest is None:
@@ -79,55 +87,57 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
     return plan
 
 
-def plan_recreation(operation: Operation, dump: Path, sha256: str, manifest: Manifest | None) -> Recreation:
-    """Say what is to be made anew, from what, and with which properties."""
-    database = operation.database
-    with session(operation.stack, maintenance_database(database)) as connection:
-        there = db.identity(connection, database) if db.exists(connection, database) else None
-        properties = db.properties(connection, database) if there else _remembered(operation, manifest)
-        return Recreation(
-            dump=str(dump),
-            sha256=sha256,
-            database=database,
-            system_identifier=db.system_identifier(connection),
-            properties=properties or db.default_properties(connection, operation.settings.stack.postgres.user),
-            counted_table=manifest.counted_table if manifest else operation.settings.drill.count_table,
-            expected_rows=manifest.counted_rows if manifest else None,
-            old_oid=there.database_oid if there else None,
-        )
+def _beside(operation: Operation, plan: Plan) -> Comparison | None:
+    """Restore beside the live database, prove it, and swap."""
+    phases, database = operation.phases, operation.database
+    with phases.phase("restore") as step:
+        made = restore_incoming(operation, plan.recreation, step.advanced)
+        step.detail = made.target
+    with phases.phase("verify") as step:
+        comparison = verify_incoming(operation, made, step.advanced)
+        report_comparison(step, comparison)
+    with phases.phase("stop writers") as step:
+        step.detail = ", ".join(stop_writers(operation)) or "none runs"
+    with phases.phase("swap") as step:
+        swap(operation, made)
+        finished(operation)
+        step.detail = f"{database} is the restored one" + (f", {made.previous} the old one" if made.old_oid else "")
+    return comparison
 
 
-def _replace_database(operation: Operation, recreation: Recreation) -> int | None:
-    try:
-        with operation.phases.phase("stop writers") as step:
-            step.detail = ", ".join(stop_writers(operation)) or "none runs"
-        with operation.phases.phase("restore") as step:
-            recreate(operation, recreation, step.advanced)
-        with operation.phases.phase("verify") as step:
-            rows = verify(operation, recreation)
-            if rows is None:
-                step.skip("no manifest says what was in the dump")
-            else:
-                step.detail = f"{rows} rows in {recreation.counted_table}"
-    except BaseException:
-        start_unless_recreating(operation)
-        raise
-    finished(operation)
-    return rows
+def _in_place(operation: Operation, plan: Plan) -> Comparison | None:
+    """Drop the live database and make it anew: the old contract."""
+    with operation.phases.phase("stop writers") as step:
+        step.detail = ", ".join(stop_writers(operation)) or "none runs"
+    with operation.phases.phase("restore") as step:
+        recreate(operation, plan.recreation, step.advanced)
+    with operation.phases.phase("verify") as step:
+        comparison = verify_recreated(operation, plan.recreation, step.advanced)
+        report_comparison(step, comparison)
+        finished(operation)
+    return comparison
 
 
-def _remembered(operation: Operation, manifest: Manifest | None) -> DatabaseProperties | None:
-    """Return the properties of a database that is gone: those of an unfinished restore, or of the dump."""
-    left = operation.journal.read()
-    if left and left.recreating:
-        return left.recreating.properties
-    return manifest.properties if manifest else None
+def report_comparison(step: Step, comparison: Comparison | None) -> None:
+    """Say what was compared, or that nothing could be."""
+    if comparison is None:
+        step.skip("no manifest says what was in the dump")
+        return
+    left_out = f"; left out on purpose: {', '.join(comparison.stripped)}" if comparison.stripped else ""
+    step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal{left_out}"
 
 
-def _plan(operation: Operation, checked: CheckedSource) -> Plan:
+def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsError:
+    """Put back what can be put back, and say what everything is in."""
+    failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
+    with suppress(OpsError):
+        failure.with_state(settle(operation) or f"the database {operation.database!r} is as it was")
+    start_unless_recreating(operation)
+    return failure
+
+
+def _plan(operation: Operation, source: Source, recreation: Recreation, dump_bytes: int) -> Plan:
     stack = operation.stack
-    source, archive = checked.source, checked.archive
-    recreation = plan_recreation(operation, source.path, archive.sha256, source.manifest)
     with session(stack, maintenance_database(operation.database)) as connection:
         if not db.may_create_databases(connection):
             raise UsageError(
@@ -138,9 +148,9 @@ def _plan(operation: Operation, checked: CheckedSource) -> Plan:
         size_now = db.size_bytes(connection, operation.database) if recreation.old_oid else None
     running = stack.running()
     return Plan(
-        source=checked.source,
+        source=source,
         recreation=recreation,
-        dump_bytes=checked.archive.size_bytes,
+        dump_bytes=dump_bytes,
         size_now=size_now,
         free_bytes=stack.free_bytes(),
         writers=tuple(name for name in stack.writers if name in running),
@@ -150,11 +160,12 @@ def _plan(operation: Operation, checked: CheckedSource) -> Plan:
 def _check_space(plan: Plan) -> None:
     manifest = plan.source.manifest
     needed = manifest.database_size_bytes if manifest else plan.dump_bytes
-    # The old database goes before the new one comes.
-    there = plan.free_bytes + (plan.size_now or 0)
+    # Beside the old database both need room; in its place, the old one goes before the new one comes.
+    there = plan.free_bytes + (0 if plan.recreation.incoming else plan.size_now or 0)
     if needed > there:
+        smaller = "; --strategy=recreate needs no room for two" if plan.recreation.incoming else ""
         raise MissingError(
             f"the restored database needs {readable_bytes(needed)}; the server has room for {readable_bytes(there)}",
             state="nothing was changed",
-            hint="free some space where the server keeps its data",
+            hint=f"free some space where the server keeps its data{smaller}",
         )

@@ -9,13 +9,27 @@ import psycopg
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Stack
 
-RESTORE_FLAGS = ("--clean", "--if-exists", "--no-owner", "--no-acl", "--exit-on-error")
+RESTORE_FLAGS = ("--clean", "--if-exists", "--exit-on-error", "--no-password")
 
 
-def load(stack: Stack, database: str, dump: Path) -> None:
+def load(stack: Stack, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
     """Restore a dump into an empty database; raises ``ProcessFailed`` at its first error."""
+    flags = [*([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"])]
     with dump.open("rb") as stream:
-        stack.tool(["pg_restore", *RESTORE_FLAGS, "--no-password", f"--dbname={dbname(database)}"], stdin=stream)
+        stack.tool(["pg_restore", *RESTORE_FLAGS, *flags, f"--dbname={dbname(database)}"], stdin=stream)
+
+
+def load_schema(stack: Stack, database: str, dump: Path) -> None:
+    """Restore a dump's schema, without rows, into an empty database."""
+    with dump.open("rb") as stream:
+        stack.tool(["pg_restore", *RESTORE_FLAGS, "--schema-only", f"--dbname={dbname(database)}"], stdin=stream)
+
+
+def run_sql(stack: Stack, database: str, script: Path) -> None:
+    """Run an SQL file in one transaction; raises ``ProcessFailed`` at its first error."""
+    with script.open("rb") as stream:
+        flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
+        stack.tool(["psql", *flags, f"--dbname={dbname(database)}"], stdin=stream)
 
 
 def analyze(connection: psycopg.Connection) -> None:

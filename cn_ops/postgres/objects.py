@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 import psycopg
 
@@ -59,6 +60,12 @@ def schema_objects(stack: Stack, database: str, snapshot: str | None = None) -> 
     seen = [f"--snapshot={snapshot}"] if snapshot else []
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
     return split_schema(stack.tool(argv).stdout)
+
+
+def archive_objects(stack: Stack, dump: Path) -> tuple[SchemaObject, ...]:
+    """Return every object of the schema in a dump."""
+    with dump.open("rb") as stream:
+        return split_schema(stack.tool(["pg_restore", "--schema-only", "--file=-"], stdin=stream).stdout)
 
 
 def split_schema(text: str) -> tuple[SchemaObject, ...]:

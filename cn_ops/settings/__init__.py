@@ -8,6 +8,7 @@ from cn_ops.settings.schema import (
     EmbeddedService,
     EmbeddedSettings,
     PostgresSettings,
+    RestoreSettings,
     Settings,
     StackSettings,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "EmbeddedService",
     "EmbeddedSettings",
     "PostgresSettings",
+    "RestoreSettings",
     "Settings",
     "StackSettings",
 ]

@@ -190,6 +190,21 @@ class BackupSettings(Section):
     )
 
 
+class RestoreSettings(Section):
+    """How a dump becomes the live database."""
+
+    strategy: Literal["beside", "recreate"] = Field(
+        "beside",
+        description="beside: restore beside the live database, prove it, then swap the names. recreate: drop the "
+        "live one first, for when there is no room for two.",
+    )
+    owners: Boolean = Field(True, description="Restore who owns each object (recreate never does).")
+    privileges: Boolean = Field(True, description="Restore GRANTs (recreate never does).")
+    after: tuple[Location, ...] = Field(
+        (), description="SQL files to run in the restored database, before it is proven."
+    )
+
+
 class DrillSettings(Section):
     """The rehearsal: what is seeded, damaged, counted and cleaned up."""
 
@@ -220,5 +235,6 @@ class Settings(Section):
     stack: StackSettings = Field(default_factory=StackSettings)
     application: ApplicationSettings = Field(default_factory=ApplicationSettings)
     backup: BackupSettings = Field(default_factory=BackupSettings)
+    restore: RestoreSettings = Field(default_factory=RestoreSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
     state: Location = Field(Path("tmp/cn-ops"), description="Folder of locks, journals and the embedded cluster.")

@@ -89,6 +89,6 @@ def _document(plan: Plan) -> dict[str, object]:
         "dump_bytes": plan.dump_bytes,
         "database_bytes_now": plan.size_now,
         "free_bytes": plan.free_bytes,
-        "expected_rows": plan.recreation.expected_rows,
+        "incoming": plan.recreation.incoming,
         "writers_to_stop": list(plan.writers),
     }

@@ -1,0 +1,112 @@
+"""What both ways of restoring share: what is on record, what it is proven against, and whose database it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cn_ops.postgres.database as db
+from cn_ops.differences import Comparison, Stripped
+from cn_ops.errors import OperationFailed
+from cn_ops.generations import new_id
+from cn_ops.model import DatabaseProperties, Recreation
+from cn_ops.names import Beside, beside
+from cn_ops.operation import Operation
+from cn_ops.postgres.load import analyze, load, run_sql
+from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.source import Source
+
+
+def fill(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> None:
+    """Load the dump into the empty target, run what the settings say comes after, and analyze it."""
+    stack, target = operation.stack, wanted.target
+    said("load")
+    load(stack, target, Path(wanted.dump), owners=wanted.owners, privileges=wanted.privileges)
+    for script in operation.settings.restore.after:
+        said(f"run {script.name}")
+        run_sql(stack, target, script)
+    said("analyze")
+    with session(stack, target) as connection:
+        analyze(connection)
+
+
+def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
+    """Say what is to be made anew, from what, how, and with which properties."""
+    database, settings, manifest = operation.database, operation.settings.restore, source.manifest
+    is_beside = settings.strategy == "beside"
+    now = new_id(datetime.now(UTC))
+    with session(operation.stack, maintenance_database(database)) as connection:
+        there = db.identity(connection, database) if db.exists(connection, database) else None
+        # The dump's generation knows best; then the database that is there, or the one that a killed restore dropped.
+        known = manifest.properties if manifest else db.properties(connection, database) if there else None
+        return Recreation(
+            dump=str(source.path),
+            sha256=sha256,
+            database=database,
+            system_identifier=db.system_identifier(connection),
+            properties=known
+            or _remembered(operation)
+            or db.default_properties(connection, operation.settings.stack.postgres.user),
+            manifest=str(source.generation.manifest_file) if source.generation else None,
+            old_oid=there.database_oid if there else None,
+            owners=is_beside and settings.owners,
+            privileges=is_beside and settings.privileges,
+            incoming=beside(database, Beside.INCOMING, now) if is_beside else None,
+            previous=beside(database, Beside.PREVIOUS, now) if is_beside else None,
+        )
+
+
+def verify(
+    operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str
+) -> Comparison | None:
+    """Prove the target; return what was compared, or None when no manifest says what must be there.
+
+    Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then.
+    """
+    if recorded.manifest is None:
+        return None
+    subject = Subject(operation.stack, recorded.target, Path(recorded.manifest), Path(recorded.dump))
+    comparison = prove(subject, Stripped(not recorded.owners, not recorded.privileges), said)
+    require_equal(
+        comparison,
+        f"the database restored from {Path(recorded.dump).name}",
+        state=state,
+        hint="look at it with `inv compare`, or restore another generation: `inv backups` lists them",
+    )
+    return comparison
+
+
+def finished(operation: Operation) -> None:
+    """Take the database off the record: it is what it should be."""
+    operation.intend(recreating=None)
+
+
+def refuse_writers(operation: Operation, recorded: Recreation) -> None:
+    """Raise ``OperationFailed`` when a writer works on a database that is not whole: somebody goes on by hand."""
+    running = operation.stack.running()
+    at_work = [name for name in operation.stack.writers if name in running]
+    if at_work:
+        raise OperationFailed(
+            f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
+            state="nothing was changed; that database may be damaged or half restored",
+            hint=f"stop it (`inv stack.down`), or restore by name: `inv restore --dump={recorded.dump}`",
+        )
+
+
+def oid_of(operation: Operation, database: str) -> int | None:
+    """Return a database's oid, or None when it is not there."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        return db.identity(connection, database).database_oid if db.exists(connection, database) else None
+
+
+def is_empty(operation: Operation, database: str) -> bool:
+    """Whether a database has no relation of a user's."""
+    with session(operation.stack, database) as connection:
+        return db.is_empty(connection)
+
+
+def _remembered(operation: Operation) -> DatabaseProperties | None:
+    left = operation.journal.read()
+    return left.recreating.properties if left and left.recreating else None
