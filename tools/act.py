@@ -21,6 +21,8 @@ from typing import Any
 import psutil
 import yaml
 
+from cn_ops.stack.embedded_layout import AREAS, area_home
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
 # Actions that act would have to clone from GitHub, by the name of the local one that takes their place.
@@ -131,16 +133,19 @@ def _is_of_job(process: psutil.Process, artefacts: Path) -> bool:
     return False
 
 
-def remove_stack(folder: Path) -> None:
-    """Remove the job's compose project, its data too; without an engine there is none."""
-    if docker := shutil.which("docker"):
+def remove_stacks(workspaces: Path) -> None:
+    """Remove the data of the job's stacks, which a drill keeps: the compose project, and embedded clusters."""
+    if docker := shutil.which("docker"):  # without an engine there is no project, and nothing to say about it
         subprocess.run(
             [docker, "compose", "--project-name", PROJECT, "down", "--volumes", "--remove-orphans"],
-            cwd=folder,
+            cwd=workspaces,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
         )
+    for area in (found for folder in AREAS for found in folder.glob(f"cn-ops-{os.geteuid()}-*")):
+        if (home := area_home(area)) and home.is_relative_to(workspaces.resolve()):
+            shutil.rmtree(area)
 
 
 def log_file(job: str, at: datetime) -> Path:
@@ -164,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
         code = run(argv, environment(os.environ, kept), log)
         for line in end_leftovers(kept):
             print(f"act: ended what the job left running: {line}", file=sys.stderr)
-        remove_stack(Path(scratch))
+        remove_stacks(Path(scratch))
     artefacts = f", its artefacts are in {kept}" if kept.is_dir() else ""
     print(f"act: the job {job} {'passed' if code == 0 else 'failed'}; its log is {log}{artefacts}", file=sys.stderr)
     return code

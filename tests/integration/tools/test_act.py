@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from cn_ops.stack.embedded_layout import HOME_RECORD
 from tools import act
 
 SLEEP = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
@@ -38,11 +40,33 @@ def test_what_a_job_left_running_is_ended_and_nothing_else(tmp_path: Path) -> No
     with sleeper(tmp_path / "job 1") as left, sleeper(tmp_path / "job 2") as other:
         try:
             assert act.end_leftovers(tmp_path / "job 1") == [" ".join(SLEEP)]
-            assert left.wait(timeout=5) == -signal.SIGTERM
+            assert not psutil.pid_exists(left.pid)
             assert other.poll() is None
         finally:
             left.kill()
             other.kill()
+
+
+def area_of(home: Path, areas: Path, name: str) -> Path:
+    area = areas / f"cn-ops-{os.geteuid()}-{name}"
+    (area / "data").mkdir(parents=True)
+    (area / HOME_RECORD).write_bytes(os.fsencode(home))
+    return area
+
+
+def test_clusters_of_the_jobs_workspace_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas, workspaces = tmp_path / "areas", tmp_path / "act"
+    workspaces.mkdir()
+    of_job = area_of(workspaces / "1" / "tmp" / "cn-ops", areas, "a")
+    of_another = area_of(tmp_path / "act 2" / "tmp" / "cn-ops", areas, "b")
+    unknown = areas / f"cn-ops-{os.geteuid()}-c"
+    unknown.mkdir()
+    monkeypatch.setattr(act, "AREAS", (areas,))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no docker: the compose project is a matter of the end-to-end run
+    act.remove_stacks(workspaces)
+    assert [path.exists() for path in (of_job, of_another, unknown)] == [False, True, True]
 
 
 @pytest.mark.usefixtures("handlers")
