@@ -106,7 +106,7 @@ def build(session: nox.Session) -> None:
 @nox.session(default=False)
 def act(session: nox.Session) -> None:
     """Run one job of a workflow for real on this machine: `nox -s act -- JOB`."""
-    session.install(*group("act"))
+    session.install("-e.", *group("act"))
     run_unhurried(session, "python", "-m", "tools.act", *session.posargs)
 
 

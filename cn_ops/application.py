@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -36,16 +37,24 @@ class Answer:
 
 def get(url: str, *, timeout: float = TRY_SECONDS) -> Answer:
     """Ask once; ``timeout`` in seconds. Never raises for what the network or the server does."""
+    try:
+        return _ask(url, timeout)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return Answer(0, b"", problem=f"no answer: {str(reason).strip() or type(reason).__name__}")
+
+
+def _ask(url: str, timeout: float) -> Answer:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the node is local: no proxy
     try:
-        with opener.open(url, timeout=timeout) as response:
-            return Answer(response.status, response.read(LARGEST_ANSWER))
+        response = opener.open(url, timeout=timeout)
     except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read(LARGEST_ANSWER))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return Answer(0, b"", problem=f"no answer: {reason}")
+        response = error
+    with response:
+        body = response.read(LARGEST_ANSWER)
+        if missing := getattr(response, "length", None):  # what is cut off must not pass for the answer
+            raise http.client.IncompleteRead(body, missing)
+        return Answer(response.status, body)
 
 
 def wait_healthy(

@@ -11,6 +11,7 @@ from cn_ops import __version__
 from cn_ops.errors import MissingError, OpsError, VerificationFailed
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.generations import Draft, draft, folder_lock
+from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
@@ -35,6 +36,7 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     settings = operation.settings.backup
     operation.require_server()
     with folder_lock(settings.directory, operation.name):
+        end_left_sessions(operation)
         with draft(settings.directory, settings.prefix, clock()) as made:
             manifest, fingerprint = _dump(operation, made, clock)
             _read_back(operation, made, manifest)

@@ -68,6 +68,17 @@ def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:
     publish(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), mode=mode)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, so that it does not come back with a power cut."""
+    try:
+        path.unlink()
+        sync_folder(path.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explained(error, path, "remove") from error
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and removals in a folder survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cn_ops.errors import OperationFailed
-from cn_ops.files import explained, publish_json
+from cn_ops.files import explained, publish_json, remove
 from cn_ops.model import Recreation
 
 JOURNAL_VERSION = 1
@@ -63,6 +63,8 @@ class Journal:
             document = json.loads(text)
             if document.pop("journal_version") != JOURNAL_VERSION:
                 raise ValueError("another version")
+            if unknown := document.keys() - {one.name for one in fields(Intent)}:
+                raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
             intent: Intent = _adapter().validate_python(document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OperationFailed(
@@ -76,7 +78,7 @@ class Journal:
     def write(self, intent: Intent) -> Intent:
         """Put an intent on disk, or remove the file when nothing is left to heal."""
         if intent.empty:
-            self.path.unlink(missing_ok=True)
+            remove(self.path)
         else:
             publish_json(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
         return intent

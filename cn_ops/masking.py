@@ -7,14 +7,17 @@ import re
 
 MASK = "********"
 
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
+# Passwords that were not percent-encoded may hold @, and in the URL of a database also a slash.
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+_DATABASE_URL_PASSWORD = re.compile(r"(?P<head>\bpostgres(?:ql)?://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
 # libpq's key words and environment names, in conninfo strings, YAML, JSON and tools' messages
 _KEY_PASSWORD = re.compile(
-    r"""(?P<head>\b\w*(?:password|passwd|secret)\w*["']?\s*[=:]\s*)(?:'[^']*'|"[^"]*"|[^\s'",]+)""",
-    re.IGNORECASE,
+    r"""(?P<head>\b\w*(?:password|passwd|secret)\w*["']?\s*[=:]\s*)"""
+    r"""(?:'(?:\\.|''|[^'\\])*(?:'|\Z)|"(?:\\.|[^"\\])*(?:"|\Z)|[^\s'",]+)""",
+    re.IGNORECASE | re.DOTALL,
 )
 # ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals
-_SQL_PASSWORD = re.compile(r"(?P<head>\bPASSWORD\s+)'[^']*'", re.IGNORECASE)
+_SQL_PASSWORD = re.compile(r"(?P<head>\bPASSWORD\s+)'(?:''|[^'])*(?:'|\Z)", re.IGNORECASE)
 
 _known: set[str] = set()
 
@@ -30,7 +33,7 @@ def mask(text: str) -> str:
     """Return the text with known secrets and what looks like a password replaced."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, MASK)
-    for pattern in (_URL_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD):
+    for pattern in (_DATABASE_URL_PASSWORD, _URL_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD):
         text = pattern.sub(rf"\g<head>{MASK}", text)
     return text
 

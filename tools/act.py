@@ -7,16 +7,21 @@ and leaves the working tree alone. The log and the job's artefacts are kept in t
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
+
+from cn_ops.stack.embedded_layout import AREAS, area_home
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -25,6 +30,10 @@ STAND_INS = ROOT / ".github" / "act"
 LOGS = ROOT / "tmp" / "logs"
 # Both workflows have it, so a job runs as if it had been started by hand.
 EVENT = "workflow_dispatch"
+# A job's stack must not be the one that a developer works with.
+PROJECT = "cn-ops-act"
+# How long what a job left running may take to obey.
+GRACE_SECONDS = 10.0
 
 
 def load(workflow: Path) -> dict[str, Any]:
@@ -73,10 +82,15 @@ def environment(outer: Mapping[str, str], artefacts: Path) -> dict[str, str]:
     own = str(Path(sys.prefix) / "bin")
     path = os.pathsep.join(part for part in outer.get("PATH", os.defpath).split(os.pathsep) if part != own)
     kept = {name: value for name, value in outer.items() if not name.startswith(("NOX_", "VIRTUAL_ENV"))}
-    # A job's stack must not be the one that a developer works with.
-    # The log is for reading, but act runs each step on a terminal.
-    defaults = {"CN_OPS_STACK__COMPOSE__PROJECT": "cn-ops-act", "NO_COLOR": "1"}
-    return defaults | kept | {"PATH": path, "ACT_ARTIFACTS": str(artefacts)}
+    ours = {
+        "PATH": path,
+        "ACT_ARTIFACTS": str(artefacts),
+        "CN_OPS_STACK__COMPOSE__PROJECT": PROJECT,
+        # The log is for reading, but act runs each step on a terminal.
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+    }
+    return kept | ours
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
@@ -100,6 +114,40 @@ def run(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     return process.returncode
 
 
+def end_leftovers(artefacts: Path) -> list[str]:
+    """End what the job left running, as GitHub does: a failed drill keeps its stack; return their command lines."""
+    left = [process for process in psutil.process_iter(["cmdline"]) if _is_of_job(process, artefacts)]
+    lines = [" ".join(process.info["cmdline"] or ["?"]) for process in left]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(left, timeout=GRACE_SECONDS)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return lines
+
+
+def _is_of_job(process: psutil.Process, artefacts: Path) -> bool:
+    with suppress(psutil.Error):
+        return process.environ().get("ACT_ARTIFACTS") == str(artefacts)
+    return False
+
+
+def remove_stacks(workspaces: Path) -> None:
+    """Remove the data of the job's stacks, which a drill keeps: the compose project, and embedded clusters."""
+    if docker := shutil.which("docker"):  # without an engine there is no project, and nothing to say about it
+        subprocess.run(
+            [docker, "compose", "--project-name", PROJECT, "down", "--volumes", "--remove-orphans"],
+            cwd=workspaces,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    for area in (found for folder in AREAS for found in folder.glob(f"cn-ops-{os.geteuid()}-*")):
+        if (home := area_home(area)) and home.is_relative_to(workspaces.resolve()):
+            shutil.rmtree(area)
+
+
 def log_file(job: str, at: datetime) -> Path:
     """Return where a job's log is kept; its artefacts are in the folder of that name without `.log`."""
     return LOGS / f"gh-act-{job}-{at:%Y%m%d-%H%M%S}.log"
@@ -119,6 +167,9 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="cn-ops-act-") as scratch:
         argv = [*command(job, known[job], Path(scratch)), *arguments[1:]]
         code = run(argv, environment(os.environ, kept), log)
+        for line in end_leftovers(kept):
+            print(f"act: ended what the job left running: {line}", file=sys.stderr)
+        remove_stacks(Path(scratch))
     artefacts = f", its artefacts are in {kept}" if kept.is_dir() else ""
     print(f"act: the job {job} {'passed' if code == 0 else 'failed'}; its log is {log}{artefacts}", file=sys.stderr)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from cn_ops.process import ProcessFailed
 from cn_ops.stack.embedded_layout import Layout, binaries
 
 LOG_LINES = 15
+ORPHAN_SECONDS = 10.0
 # Part of the socket's name; nothing listens on a port of that number.
 PORT = 5432
 # Written to the end of postgresql.conf: the last value of a name wins.
@@ -67,11 +69,8 @@ class Cluster:
         if not (self.layout.data / "PG_VERSION").exists():
             self._initialise()
         self._check_major()
-        arguments = ["start", "--wait", "--silent", f"--timeout={max(1, round(self._deadline))}"]
-        try:
-            self._control([*arguments, f"--log={self.layout.server_log}"], timeout=self._deadline + 10)
-        except (ProcessFailed, TimedOut) as error:
-            raise self._not_ready(error.evidence) from error
+        self._end_orphans()
+        self._start_server()
 
     def stop(self) -> None:
         """Stop the server; at once when it does not obey."""
@@ -105,6 +104,39 @@ class Cluster:
             time.sleep(0.02)
         raise self._not_ready("")
 
+    def _end_orphans(self) -> None:
+        """End what a killed server left: a new one does not start beside processes that use its memory."""
+        if not self._pid_file.exists():
+            return
+        for found in (orphans := [one for one in psutil.process_iter() if self._is_ours(one)]):
+            with suppress(psutil.Error):
+                found.send_signal(signal.SIGQUIT)  # as a server does with its processes when one of them crashes
+        _, alive = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
+        # The number in the files may be a zombie's or somebody else's: a new server would take it for a rival.
+        if not [one for one in alive if self._is_ours(one)]:
+            for file in (self._pid_file, self.layout.sockets / f".s.PGSQL.{PORT}.lock"):
+                file.unlink(missing_ok=True)
+
+    def _is_ours(self, found: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            return found.cwd() == str(self.layout.data) and Path(found.exe()).name == "postgres"
+        return False
+
+    def _start_server(self) -> None:
+        began = time.monotonic()
+        log = self.layout.server_log.relative_to(self.layout.cluster)
+        arguments = ["start", "--wait", "--silent", f"--timeout={max(1, round(self._deadline))}", f"--log={log}"]
+        try:
+            self._control(arguments, timeout=self._deadline + 10)
+        except (ProcessFailed, TimedOut) as error:
+            if time.monotonic() - began >= self._deadline:
+                raise self._not_ready(error.evidence) from error
+            raise OperationFailed(
+                "the embedded server does not start",
+                evidence=self.log_tail() or error.evidence,
+                hint=self._where_to_look,
+            ) from error
+
     def _says_ready(self) -> bool:
         # The eighth line of postmaster.pid is the server's own word for its state; pg_ctl reads it as well.
         with suppress(OSError, IndexError):
@@ -115,15 +147,21 @@ class Cluster:
         return TimedOut(
             f"the embedded server did not become ready within {self._deadline:g} s",
             evidence=self.log_tail() or evidence,
-            hint=f"see {self.layout.server_log}; `inv stack.down --volumes` removes the cluster and its data",
+            hint=self._where_to_look,
         )
+
+    @property
+    def _where_to_look(self) -> str:
+        return f"see {self.layout.server_log}; `inv stack.down --volumes` removes the cluster and its data"
 
     @property
     def _pid_file(self) -> Path:
         return self.layout.data / "postmaster.pid"
 
     def _control(self, arguments: Sequence[str], *, timeout: float) -> None:
-        self._as_account([str(self.binaries / "pg_ctl"), *arguments, f"--pgdata={self.layout.data}"], timeout=timeout)
+        # Relative, since pg_ctl gives these names to a shell: it would read quotes and dollars on the way there.
+        data = self.layout.data.relative_to(self.layout.cluster)
+        self._as_account([str(self.binaries / "pg_ctl"), *arguments, f"--pgdata={data}"], timeout=timeout)
 
     def _as_account(self, argv: Sequence[str], *, timeout: float) -> None:
         environment: Mapping[str, str] = self.environment()
@@ -137,7 +175,8 @@ class Cluster:
         self.layout.give(aside)
         arguments = ["--encoding=UTF8", "--no-locale", "--auth=trust", "--no-sync", "--no-instructions"]
         self._as_account(
-            [str(self.binaries / "initdb"), *arguments, f"--username={self.user}", f"--pgdata={aside}"], timeout=120
+            [str(self.binaries / "initdb"), *arguments, f"--username={self.user}", f"--pgdata={aside.name}"],
+            timeout=120,
         )
         sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:

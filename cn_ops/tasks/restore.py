@@ -44,6 +44,8 @@ def restore(
             hint="--dump=latest, --dump=ID or --dump=PATH; `inv backups` lists what there is",
         )
     with locked("restore", stack) as operation:
+        # A writer whose name is misspelled would go on writing while the database is replaced.
+        operation.stack.preflight()
         if dry_run:
             plan = plan_restore(operation, dump, Path.cwd())
             document = _document(plan)
@@ -73,6 +75,7 @@ def heal(context: Context, stack: str = "", json: bool = False) -> None:
     from cn_ops.tasks.show import print_json, show
 
     with locked("heal", stack) as operation:
+        operation.stack.preflight()
         healed = heal_stack(operation)
         phases = operation.phases.done
     if json:

@@ -80,8 +80,8 @@ def confirmed(operation: Operation, what: str, *, yes: bool) -> None:
     name = operation.database
     hint = f"type the database's name ({name}), or run it again with --yes"
     if not sys.stdin.isatty():
-        raise UsageError(f"{what} needs a confirmation", state="nothing was changed", hint=hint)
+        raise UsageError(f"{what}: that needs a confirmation", state="nothing was changed", hint=hint)
     sys.stderr.write(f"{what}.\nType the database's name to go on: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:
-        raise UsageError(f"{what} was not confirmed", state="nothing was changed", hint=hint)
+        raise UsageError(f"{what}: that was not confirmed", state="nothing was changed", hint=hint)

@@ -53,7 +53,7 @@ def test_ids_sort_as_they_were_made(then: datetime, taken: int, seconds: int) ->
     first = then.replace(tzinfo=UTC)
     later = first + timedelta(seconds=seconds)
     made = [new_id(first, taken), new_id(first, taken + 1), new_id(later)]
-    assert sorted(reversed(made), key=sort_key) == made
+    assert sorted([made[2], made[0], made[1]], key=sort_key) == made
 
 
 def test_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
@@ -273,9 +273,13 @@ def test_draft_does_not_take_the_name_of_globals_without_a_manifest(tmp_path: Pa
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt(), OperationFailed("pg_dump failed")])
 @pytest.mark.parametrize("written", [b"", CONTENT])
 def test_draft_that_is_not_published_leaves_nothing(error: BaseException, written: bytes, tmp_path: Path) -> None:
-    with pytest.raises(type(error)), draft(tmp_path, PREFIX, NOW) as made:
-        made.dump.write(written)
-        raise error
+    def fail() -> None:
+        with draft(tmp_path, PREFIX, NOW) as made:
+            made.dump.write(written)
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
     assert names(tmp_path) == set()
 
 

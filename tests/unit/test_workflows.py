@@ -220,6 +220,8 @@ def test_act_gives_the_job_neither_this_virtual_environment_nor_the_developers_s
         "PATH": f"{own}:/usr/bin:/bin",
         "VIRTUAL_ENV": "/x",
         "NOX_CURRENT_SESSION": "act",
+        "TERM": "xterm",
+        "CN_OPS_STACK__COMPOSE__PROJECT": "mine",
         "COMMUNITY_NODE_POSTGRES_IMAGE": "local/postgres:17",
     }
     assert act.environment(outer, Path("/kept")) == {
@@ -227,6 +229,7 @@ def test_act_gives_the_job_neither_this_virtual_environment_nor_the_developers_s
         "COMMUNITY_NODE_POSTGRES_IMAGE": "local/postgres:17",
         "CN_OPS_STACK__COMPOSE__PROJECT": "cn-ops-act",
         "NO_COLOR": "1",
+        "TERM": "dumb",
         "ACT_ARTIFACTS": "/kept",
     }
 

@@ -11,7 +11,7 @@ from cn_ops.errors import OperationFailed
 from cn_ops.postgres.database import major, split_names
 from cn_ops.postgres.session import dbname, maintenance_database, qualified
 
-NAME = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), min_size=1, max_size=30)
+NAME = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), min_size=1, max_size=30)
 
 
 def stored(names: list[str]) -> str:
