@@ -33,7 +33,7 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
         alter.create(connection, wanted.target, wanted.properties)
         made = replace(wanted, new_oid=db.identity(connection, wanted.target).database_oid)
     operation.intend(recreating=made)
-    fill(operation, made, said)
+    fill(operation.stack, made, operation.settings.restore.after, said)
     return made
 
 

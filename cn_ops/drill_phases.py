@@ -158,7 +158,7 @@ def damage(operation: Operation, made: BackupResult, measured: Measured) -> Recr
 def restore(operation: Operation, generation: Generation, recreation: Recreation) -> Recreation:
     """Check the dump as an operator's restore does, and restore it as the settings say."""
     with operation.phases.phase("restore") as step:
-        check_source(operation, Source(generation.dump, generation), step.advanced_bytes)
+        check_source(operation.stack, Source(generation.dump, generation), step.advanced_bytes)
         if recreation.incoming is None:
             recreate(operation, recreation, step.advanced)
             return recreation

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,21 @@ def private_folder(path: Path) -> Path:
         except OSError as error:
             raise explained(error, path, "make the folder") from error
     return path
+
+
+def claim_folder(path: Path, *, mode: int) -> None:
+    """Make a folder in a place where everybody can, and refuse one that another user has put there."""
+    try:
+        path.mkdir(mode=mode)
+        path.chmod(mode)  # the umask may have taken some of it away
+    except FileExistsError:
+        info = path.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+            raise OperationFailed(
+                f"{path} exists and is not ours", hint="another user made it: look at it, and remove it"
+            ) from None
+    except OSError as error:
+        raise explained(error, path, "make the folder") from error
 
 
 def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:

@@ -9,9 +9,10 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from typing import BinaryIO
 from cn_ops.errors import OperationFailed, OpsError, UsageError
 from cn_ops.files import explained, lock, private_folder, sync_folder
 from cn_ops.fingerprint import Fingerprint
-from cn_ops.manifest import read_manifest, write_manifest
+from cn_ops.manifest import read_manifest, read_proof, write_manifest
 from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
 
 ID_PATTERN = r"\d{8}-\d{6}(?:-\d+)?"
@@ -129,19 +130,35 @@ def read_catalogue(directory: Path, prefix: str) -> Catalogue:
 
 
 def find_generation(catalogue: Catalogue, wanted: str) -> Generation | None:
-    """Return the generation that `latest` or an id names, or None when it is neither.
+    """Return the generation that `latest`, `latest-proven`, `random` or an id names, or None when it is none of them.
 
-    Raises ``UsageError`` when `latest` finds none.
+    `random` takes one that was never proven, or else the one whose proof is oldest. Raises ``UsageError`` when
+    there is nothing to take.
     """
-    if wanted == "latest":
+    if wanted == "latest-proven":
+        if not catalogue.proven:
+            raise UsageError(
+                f"there is no proven generation in {catalogue.directory}",
+                state="nothing was changed",
+                hint="prove one: `inv verify --dump=latest`",
+            )
+        return catalogue.proven[0]
+    if wanted in ("latest", "random"):
         if not catalogue.complete:
             raise UsageError(
                 f"there is no complete generation in {catalogue.directory}",
                 state="nothing was changed",
                 hint="make one: `inv backup`, or name a file: `--dump=PATH`",
             )
-        return catalogue.complete[0]
+        return catalogue.complete[0] if wanted == "latest" else _longest_unproven(catalogue)
     return next((one for one in catalogue.generations if one.id == wanted), None)
+
+
+def _longest_unproven(catalogue: Catalogue) -> Generation:
+    unproven = [one for one in catalogue.complete if one.proof is None]
+    if unproven:
+        return secrets.choice(unproven)
+    return min(catalogue.complete, key=lambda one: one.proof.proven_at if one.proof else "")
 
 
 def generation_of(dump: Path) -> Generation | None:
@@ -168,8 +185,11 @@ def _read_generation(manifest_file: Path, generation_id: str) -> Generation:
         problem = _problem(manifest, dump, generation_id)
     except OpsError as error:
         return Generation(generation_id, dump, manifest_file, GenerationState.DAMAGED, problem=error.message)
-    state = GenerationState.DAMAGED if problem else GenerationState.COMPLETE
-    return Generation(generation_id, dump, manifest_file, state, manifest, problem)
+    found = Generation(generation_id, dump, manifest_file, GenerationState.DAMAGED, manifest, problem)
+    if problem:
+        return found
+    proof = read_proof(found.proof_file, manifest.sha256)
+    return replace(found, state=GenerationState.PROVEN if proof else GenerationState.COMPLETE, proof=proof)
 
 
 def _problem(manifest: Manifest, dump: Path, generation_id: str) -> str:

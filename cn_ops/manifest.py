@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cn_ops.errors import OperationFailed
 from cn_ops.files import explained, publish_json
 from cn_ops.fingerprint import FINGERPRINT_VERSION, Fingerprint
-from cn_ops.model import Manifest
+from cn_ops.model import Manifest, Proof
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -46,6 +47,22 @@ def read_fingerprint(path: Path) -> Fingerprint:
     except ValidationError as error:
         raise OperationFailed(f"the fingerprint in {path} is damaged: {_first(error)}") from error
     return fingerprint
+
+
+def write_proof(path: Path, proof: Proof) -> None:
+    """Record beside a dump that it was proven."""
+    publish_json(path, asdict(proof))
+
+
+def read_proof(path: Path, sha256: str) -> Proof | None:
+    """Read the record that a dump with this hash was proven; anything else proves nothing."""
+    from pydantic import ValidationError
+
+    with suppress(OSError, ValueError, ValidationError):
+        proof: Proof = _adapter(Proof).validate_python(json.loads(path.read_bytes()))
+        if proof.sha256 == sha256:
+            return proof
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -134,7 +134,21 @@ class GenerationState(StrEnum):
     """What a generation is worth."""
 
     COMPLETE = "complete"
+    PROVEN = "proven"
     DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That a dump was restored once and found equal to its fingerprint; times are UTC, durations seconds."""
+
+    sha256: str
+    proven_at: str
+    duration_seconds: float
+    server_version: str
+    tables: int
+    rows: int
+    proof_version: int = 1
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,12 @@ class Generation:
     state: GenerationState
     manifest: Manifest | None = None
     problem: str = ""
+    proof: Proof | None = None
+
+    @property
+    def proof_file(self) -> Path:
+        """Where it is recorded that the generation was proven."""
+        return self.dump.with_suffix(".proof.json")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -154,7 +174,7 @@ class Generation:
         names = [self.manifest_file, self.dump]
         if self.manifest is not None and self.manifest.globals_file:
             names.append(self.dump.parent / self.manifest.globals_file)
-        return tuple(names)
+        return (*names, self.proof_file)
 
 
 @dataclass(frozen=True)
@@ -167,8 +187,13 @@ class Catalogue:
 
     @property
     def complete(self) -> tuple[Generation, ...]:
-        """The generations that count."""
-        return tuple(one for one in self.generations if one.state is GenerationState.COMPLETE)
+        """The generations that count, the proven among them."""
+        return tuple(one for one in self.generations if one.state is not GenerationState.DAMAGED)
+
+    @property
+    def proven(self) -> tuple[Generation, ...]:
+        """The generations that were restored once and found equal."""
+        return tuple(one for one in self.generations if one.state is GenerationState.PROVEN)
 
 
 @dataclass(frozen=True)
@@ -189,6 +214,16 @@ class BackupResult:
     dump: Path
     phases: tuple[Phase, ...]
     decisions: tuple[Decision, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """A generation that was restored into a scratch server and found equal."""
+
+    generation: Generation
+    proof: Proof
+    phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
 
 

@@ -18,7 +18,7 @@ from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load_schema
 from cn_ops.postgres.objects import archive_objects, schema_objects
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 SHOWN_DIFFERENCES = 20
 LONGEST_SHOWN = 300
@@ -28,7 +28,7 @@ LONGEST_SHOWN = 300
 class Subject:
     """A database to be proven, the manifest that says what it must be, and the dump that it came from."""
 
-    stack: Stack
+    server: Server
     database: str
     manifest: Path
     dump: Path
@@ -42,11 +42,11 @@ def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] 
     empty database says of itself after it was given the dump's schema.
     """
     expected = read_fingerprint(subject.manifest)
-    comparison = compare(expected, take(subject.stack, subject.database, advanced), stripped)
+    comparison = compare(expected, take(subject.server, subject.database, advanced), stripped)
     written = {difference.what for difference in comparison.differences} & object_texts(expected.objects).keys()
     if not written:
         return comparison
-    normal, dumped = _normal_form(subject, expected), object_texts(archive_objects(subject.stack, subject.dump))
+    normal, dumped = _normal_form(subject, expected), object_texts(archive_objects(subject.server, subject.dump))
     real = tuple(
         one
         for one in comparison.differences
@@ -78,12 +78,12 @@ def difference_line(difference: Difference) -> str:
 
 def _normal_form(subject: Subject, expected: Fingerprint) -> dict[str, str]:
     """Return the schema's objects as an empty database writes them once it was given the dump's schema."""
-    stack = subject.stack
+    server = subject.server
     scratch = beside(subject.database, Beside.SCRATCH, new_id(datetime.now(UTC)))
-    with session(stack, maintenance_database(subject.database)) as connection:
+    with session(server, maintenance_database(subject.database)) as connection:
         alter.create(connection, scratch, replace(expected.database, settings=(), privileges=None, comment=None))
         try:
-            load_schema(stack, scratch, subject.dump)
-            return object_texts(schema_objects(stack, scratch))
+            load_schema(server, scratch, subject.dump)
+            return object_texts(schema_objects(server, scratch))
         finally:
             alter.drop(connection, scratch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,18 +17,19 @@ from cn_ops.postgres.load import analyze, load, run_sql
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.source import Source
+from cn_ops.stack import Server
 
 
-def fill(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> None:
-    """Load the dump into the empty target, run what the settings say comes after, and analyze it."""
-    stack, target = operation.stack, wanted.target
+def fill(server: Server, wanted: Recreation, after: Sequence[Path], said: Callable[[str], None]) -> None:
+    """Load the dump into the empty target, run the SQL files that come after, and analyze it."""
+    target = wanted.target
     said("load")
-    load(stack, target, Path(wanted.dump), owners=wanted.owners, privileges=wanted.privileges)
-    for script in operation.settings.restore.after:
+    load(server, target, Path(wanted.dump), owners=wanted.owners, privileges=wanted.privileges)
+    for script in after:
         said(f"run {script.name}")
-        run_sql(stack, target, script)
+        run_sql(server, target, script)
     said("analyze")
-    with session(stack, target) as connection:
+    with session(server, target) as connection:
         analyze(connection)
 
 

@@ -77,7 +77,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
         if operation.server not in operation.stack.running():
             operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
             operation.stack.start_postgres()
-        checked = check_source(operation, source, step.advanced_bytes)
+        checked = check_source(operation.stack, source, step.advanced_bytes)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
         plan = _plan(operation, source, recreation, checked.archive.size_bytes)
         _check_space(plan)

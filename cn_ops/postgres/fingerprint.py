@@ -14,7 +14,7 @@ from cn_ops.fingerprint import Fingerprint, LargeObjects, SequenceState, TableCo
 from cn_ops.postgres import contents, objects
 from cn_ops.postgres.database import properties, server_version
 from cn_ops.postgres.snapshot import Snapshot, snapshot
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 Advanced = Callable[[str], None]
 
@@ -51,7 +51,7 @@ class Fingerprinting:
         self._stopped.set()
         self._connection.cancel_safe()
 
-    def finish(self, stack: Stack, database: str, snapshot_id: str) -> Fingerprint:
+    def finish(self, server: Server, database: str, snapshot_id: str) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, and the schema."""
         connection = self._connection
         after = {one.name: one for one in contents.sequences(connection)}
@@ -62,7 +62,7 @@ class Fingerprinting:
             sequences=tuple(_between(one, after.get(one.name, one)) for one in self.sequences),
             large_objects=self.large_objects,
             materialized_views=contents.materialized_views(connection),
-            objects=objects.schema_objects(stack, database, snapshot_id),
+            objects=objects.schema_objects(server, database, snapshot_id),
             extensions=objects.extensions(connection),
             roles=objects.roles(connection),
         )
@@ -89,12 +89,12 @@ def begin(view: Snapshot) -> Fingerprinting:
     return started
 
 
-def take(stack: Stack, database: str, advanced: Advanced = lambda _: None) -> Fingerprint:
+def take(server: Server, database: str, advanced: Advanced = lambda _: None) -> Fingerprint:
     """Take the fingerprint of a database as it is now."""
-    with snapshot(stack, database) as view:
+    with snapshot(server, database) as view:
         started = begin(view)
         started.read_contents(advanced)
-        return started.finish(stack, database, view.id)
+        return started.finish(server, database, view.id)
 
 
 def _between(before: SequenceState, after: SequenceState) -> SequenceState:

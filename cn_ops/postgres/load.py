@@ -6,30 +6,41 @@ from pathlib import Path
 
 import psycopg
 
+from cn_ops.errors import OperationFailed
 from cn_ops.postgres.session import dbname
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 RESTORE_FLAGS = ("--clean", "--if-exists", "--exit-on-error", "--no-password")
 
 
-def load(stack: Stack, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
+def load(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
     """Restore a dump into an empty database; raises ``ProcessFailed`` at its first error."""
     flags = [*([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"])]
     with dump.open("rb") as stream:
-        stack.tool(["pg_restore", *RESTORE_FLAGS, *flags, f"--dbname={dbname(database)}"], stdin=stream)
+        server.tool(["pg_restore", *RESTORE_FLAGS, *flags, f"--dbname={dbname(database)}"], stdin=stream)
 
 
-def load_schema(stack: Stack, database: str, dump: Path) -> None:
+def load_schema(server: Server, database: str, dump: Path) -> None:
     """Restore a dump's schema, without rows, into an empty database."""
     with dump.open("rb") as stream:
-        stack.tool(["pg_restore", *RESTORE_FLAGS, "--schema-only", f"--dbname={dbname(database)}"], stdin=stream)
+        server.tool(["pg_restore", *RESTORE_FLAGS, "--schema-only", f"--dbname={dbname(database)}"], stdin=stream)
 
 
-def run_sql(stack: Stack, database: str, script: Path) -> None:
+def run_sql(server: Server, database: str, script: Path) -> None:
     """Run an SQL file in one transaction; raises ``ProcessFailed`` at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
-        stack.tool(["psql", *flags, f"--dbname={dbname(database)}"], stdin=stream)
+        server.tool(["psql", *flags, f"--dbname={dbname(database)}"], stdin=stream)
+
+
+def run_globals(server: Server, script: Path) -> None:
+    """Run a dump of globals; a role that is there already is no error. Raises ``OperationFailed`` for any other."""
+    with script.open("rb") as stream:
+        argv = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--dbname=postgres"]
+        errors = server.tool(argv, stdin=stream).stderr.splitlines()
+    problems = [line for line in errors if "ERROR:" in line and "already exists" not in line]
+    if problems:
+        raise OperationFailed(f"{script.name} cannot be restored", evidence="\n".join(problems))
 
 
 def analyze(connection: psycopg.Connection) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from cn_ops.fingerprint import Extension, Role, SchemaObject
 from cn_ops.masking import mask
 from cn_ops.postgres.session import dbname
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 PREAMBLE = "PREAMBLE"
 # These may hold passwords in their options.
@@ -55,17 +55,17 @@ ORDER BY 1
 """
 
 
-def schema_objects(stack: Stack, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
+def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
     """Return every object of a database's schema, as the server's own pg_dump writes it."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
-    return split_schema(stack.tool(argv).stdout)
+    return split_schema(server.tool(argv).stdout)
 
 
-def archive_objects(stack: Stack, dump: Path) -> tuple[SchemaObject, ...]:
+def archive_objects(server: Server, dump: Path) -> tuple[SchemaObject, ...]:
     """Return every object of the schema in a dump."""
     with dump.open("rb") as stream:
-        return split_schema(stack.tool(["pg_restore", "--schema-only", "--file=-"], stdin=stream).stdout)
+        return split_schema(server.tool(["pg_restore", "--schema-only", "--file=-"], stdin=stream).stdout)
 
 
 def split_schema(text: str) -> tuple[SchemaObject, ...]:

@@ -11,10 +11,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "cn-ops"
+MAINTENANCE_DATABASE = "postgres"
 # A row's text depends on these, and a held snapshot must not be ended for being idle.
 PINNED = {
     "DateStyle": "ISO, YMD",
@@ -40,13 +41,13 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         r'role ".*" does not exist',
         UsageError,
         "the server has no role {user!r}",
-        "set stack.postgres.user to the role that owns the database",
+        "set server.postgres.user to the role that owns the database",
     ),
     (
         r'database ".*" does not exist',
         MissingError,
         "the server has no database {database!r}",
-        "set stack.postgres.database, or restore it: `inv restore --dump=latest`",
+        "set server.postgres.database, or restore it: `inv restore --dump=latest`",
     ),
     (
         r"too many (clients|connections)|remaining connection slots",
@@ -64,14 +65,15 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
 
 
 @contextmanager
-def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
+def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     """Open a session in autocommit mode, with everything pinned that the text of a row depends on.
 
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
-    parameters = stack.conninfo(database)
+    parameters = server.conninfo(database)
+    # An empty address keeps PGHOSTADDR out: it would lead to another server than the stack's.
     conninfo = make_conninfo(
-        **parameters,
+        **{"hostaddr": "", **parameters},
         connect_timeout=CONNECT_SECONDS,
         application_name=APPLICATION_NAME,
         options=_options(PINNED),
@@ -82,7 +84,7 @@ def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
 
 def maintenance_database(database: str) -> str:
     """Return a database to connect to while ``database`` itself is made or dropped."""
-    return "template1" if database == "postgres" else "postgres"
+    return "template1" if database == MAINTENANCE_DATABASE else MAINTENANCE_DATABASE
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cn_ops.model import BackupResult, Catalogue, Decision, Generation, RestoreResult, StackStatus
+from cn_ops.differences import Comparison
+from cn_ops.model import BackupResult, Catalogue, Decision, Generation, RestoreResult, StackStatus, VerifyResult
 from cn_ops.report.summary import phase_documents
 
 
@@ -24,6 +25,21 @@ def backup_document(result: BackupResult) -> dict[str, Any]:
 def restore_document(result: RestoreResult) -> dict[str, Any]:
     """Return a finished restore."""
     return {**asdict(result), "source": str(result.source), "phases": phase_documents(result.phases)}
+
+
+def verify_document(result: VerifyResult) -> dict[str, Any]:
+    """Return a proven generation."""
+    return {
+        "generation": result.generation.id,
+        "proof": asdict(result.proof),
+        "phases": phase_documents(result.phases),
+        "warnings": list(result.warnings),
+    }
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """Return what differs."""
+    return {"equal": comparison.equal, **asdict(comparison)}
 
 
 def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:

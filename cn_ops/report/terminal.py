@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cn_ops.differences import Comparison
 from cn_ops.model import (
     BackupResult,
     Catalogue,
@@ -22,6 +23,7 @@ from cn_ops.model import (
     RestoreResult,
     StackStatus,
     Status,
+    VerifyResult,
 )
 from cn_ops.report.progress import MARKS
 from cn_ops.text import readable_age, readable_bytes, readable_seconds
@@ -73,6 +75,29 @@ def restore_result(result: RestoreResult) -> RenderableType:
             ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else "none ran before"),
         ]
     )
+
+
+def verify_results(results: Sequence[VerifyResult]) -> RenderableType:
+    """Return which generations were proven."""
+    if not results:
+        return Text("no generation to verify")
+    table = plain_table("generation", "result", ">took", ">tables", ">rows")
+    for one in results:
+        proof = one.proof
+        seconds = readable_seconds(proof.duration_seconds)
+        table.add_row(one.generation.id, Text("proven", style="green"), seconds, str(proof.tables), str(proof.rows))
+    return table
+
+
+def comparison_result(comparison: Comparison) -> RenderableType:
+    """Return every difference, or that there is none."""
+    if comparison.equal:
+        return Text(f"equal: {comparison.tables} tables, {comparison.rows} rows, the schema", style="green")
+    parts: list[RenderableType] = []
+    for one in comparison.differences:
+        parts.append(Text(f"differs: {one.what}", style="bold red", overflow="fold"))
+        parts.append(_pairs([("  expected", one.expected), ("  found", one.found)]))
+    return Group(*parts, Text(f"{len(comparison.differences)} differences", style="bold red"))
 
 
 def catalogue_table(catalogue: Catalogue, now: datetime) -> RenderableType:

@@ -9,8 +9,41 @@ from typing import BinaryIO, Protocol
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 
+# For a server whose data nobody will miss: it need not survive a crash.
+SCRATCH_SETTINGS: dict[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "maintenance_work_mem": "256MB",
+}
 
-class Stack(Protocol):
+
+class Server(Protocol):
+    """A PostgreSQL server: what dumps, restores and fingerprints need."""
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a PostgreSQL client tool beside the server, connected to it, and wait for it."""
+
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> AbstractContextManager[Running]:
+        """Start a client tool beside the server; it is ended when the block is left."""
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the parameters with which this process reaches a database of the server."""
+
+
+class Stack(Server, Protocol):
     """A running node: PostgreSQL and its services.
 
     The same tests hold every implementation to this contract (tests/integration/stack, tests/e2e).
@@ -65,23 +98,11 @@ class Stack(Protocol):
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command once with a service's image and environment."""
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a PostgreSQL client tool beside the server, connected to it, and wait for it."""
-
-    def tool_started(
-        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
-    ) -> AbstractContextManager[Running]:
-        """Start a client tool beside the server; it is ended when the block is left."""
-
-    def conninfo(self, database: str) -> dict[str, str]:
-        """Return the parameters with which this process reaches a database of the server."""
-
     def free_bytes(self) -> int:
         """Return the free space where the server keeps its data."""
+
+    def scratch(self) -> AbstractContextManager[Server]:
+        """Start a server of the same version that nobody else reaches, for the block, and remove it afterwards.
+
+        One that a killed command left behind is removed first: the caller sees to it that there is one at a time.
+        """

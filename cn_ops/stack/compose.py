@@ -17,8 +17,10 @@ from cn_ops.masking import remember
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
+from cn_ops.stack.base import Server
 from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
 from cn_ops.stack.compose_project import refuse_foreign
+from cn_ops.stack.compose_scratch import scratch_container
 
 CONNECT_SECONDS = 3.0
 
@@ -211,6 +213,12 @@ class ComposeStack:
         script = 'df -Pk "${PGDATA:-/var/lib/postgresql/data}" | tail -n 1'
         columns = self.tool(["sh", "-c", script]).stdout.split()
         return int(columns[-3]) * 1024
+
+    @contextmanager
+    def scratch(self) -> Iterator[Server]:
+        """Start a container of the server's own image, without network and with a volume of its own."""
+        with scratch_container(self._compose, self._postgres, self.name) as server:
+            yield server
 
     def _bring_up(self, services: Sequence[str], command: Sequence[str]) -> None:
         end = time.monotonic() + self._application.deadline

@@ -15,6 +15,7 @@ from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
+from cn_ops.stack.base import SCRATCH_SETTINGS, Server
 from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import layout
 from cn_ops.stack.embedded_services import Services
@@ -25,14 +26,15 @@ class EmbeddedStack:
 
     kind = "embedded"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, configuration: str = "") -> None:
         stack = settings.stack
+        self._all_settings = settings
         self._settings = stack
         self._deadline = settings.application.deadline
         self._layout = layout(stack.embedded.directory or settings.state / "embedded")
         self._postgres = stack.postgres
         self._cluster = Cluster(
-            self._layout, stack.embedded.bin_dir, stack.postgres.user, deadline=stack.postgres.deadline
+            self._layout, stack.embedded.bin_dir, stack.postgres.user, stack.postgres.deadline, configuration
         )
         self._services = Services(
             self._layout,
@@ -190,6 +192,21 @@ class EmbeddedStack:
         wait_healthy(url, max(0.0, end - time.monotonic()), gave_up=lambda: self._services.ended_early(name))
         if reason := self._services.ended_early(name):
             raise OperationFailed(f"something else than {name} answers at {url}", evidence=reason)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Server]:
+        """Start a second cluster that need not survive a crash, and remove it afterwards."""
+        home = self._layout.home.with_name(f"{self._layout.home.name}-scratch")
+        embedded = self._settings.embedded.model_copy(update={"directory": home})
+        stack = self._settings.model_copy(update={"embedded": embedded})
+        lines = "".join(f"{name} = {value}\n" for name, value in SCRATCH_SETTINGS.items())
+        second = EmbeddedStack(self._all_settings.model_copy(update={"stack": stack}), configuration=lines)
+        second.down(volumes=True)
+        try:
+            second.start_postgres()
+            yield second
+        finally:
+            second.down(volumes=True)
 
     def _require_server(self) -> None:
         if self._cluster.pid() is None:

@@ -37,11 +37,14 @@ logging_collector = off
 class Cluster:
     """One PostgreSQL cluster on this machine."""
 
-    def __init__(self, layout: Layout, bin_dir: Path | None, user: str, deadline: float) -> None:
+    def __init__(
+        self, layout: Layout, bin_dir: Path | None, user: str, deadline: float, configuration: str = ""
+    ) -> None:
         self.layout = layout
         self.user = user
         self._bin_dir = bin_dir
         self._deadline = deadline
+        self._configuration = configuration
         self._binaries: Path | None = None
 
     @property
@@ -180,7 +183,7 @@ class Cluster:
         )
         sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets))
+            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets) + self._configuration)
         self.layout.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cn_ops import process
 from cn_ops.errors import MissingError, OperationFailed
-from cn_ops.files import explained, private_folder, publish
+from cn_ops.files import claim_folder, private_folder, publish
 from cn_ops.process import ProcessFailed
 
 AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
@@ -70,7 +70,7 @@ class Layout:
         """Make the folders; raises when one of them exists and is somebody else's."""
         private_folder(self.home)
         private_folder(self.home / "logs")
-        _claim(self.area, mode=0o711 if self.account else 0o700)
+        claim_folder(self.area, mode=0o711 if self.account else 0o700)
         # For people who find the area, and wonder whose it is.
         if area_home(self.area) != self.home:
             publish(self.area / HOME_RECORD, os.fsencode(self.home))
@@ -197,18 +197,3 @@ def _reachable(path: Path, account: str) -> bool:
         if not info.st_mode & needed:
             return False
     return True
-
-
-def _claim(area: Path, *, mode: int) -> None:
-    """Make a folder in a place where everybody can, and refuse one that another user has put there."""
-    try:
-        area.mkdir(mode=mode)
-        area.chmod(mode)  # the umask may have taken some of it away
-    except FileExistsError:
-        info = area.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
-            raise OperationFailed(
-                f"{area} exists and is not ours", hint="another user made it: look at it, and remove it"
-            ) from None
-    except OSError as error:
-        raise explained(error, area, "make the folder") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from cn_ops.tasks import backup, config, drill, restore, stack
+from cn_ops.tasks import backup, config, drill, restore, stack, verify
 
 
 def namespace() -> Collection:
@@ -21,6 +21,8 @@ def namespace() -> Collection:
         backup.prune,
         restore.restore,
         restore.heal,
+        verify.verify,
+        verify.compare,
         config.config,
     ):
         tasks.add_task(one)
