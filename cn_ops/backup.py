@@ -20,7 +20,7 @@ from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_v
 from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
-from cn_ops.prune import prune
+from cn_ops.prune import policy, prune
 from cn_ops.text import readable_bytes
 
 Clock = Callable[[], datetime]
@@ -44,7 +44,10 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
                 dump = made.publish(manifest, fingerprint)
                 step.detail = dump.name
         with operation.phases.phase("prune") as step:
-            decisions = prune(settings, keep=settings.generations)
+            retention = prune(settings, policy(settings))
+            decisions = retention.decisions
+            if retention.suspicion:
+                operation.phases.warn(f"nothing is pruned: {retention.suspicion}; `inv prune --trust` prunes anyway")
             step.detail = (
                 f"{sum(one.keep for one in decisions)} kept, {sum(not one.keep for one in decisions)} removed"
             )
@@ -103,6 +106,7 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             tool_version=tool_version(stack),
             counted_table=table,
             counted_rows=rows,
+            rows=fingerprint.rows,
             cn_ops_version=__version__,
             **described,
         )

@@ -68,10 +68,8 @@ def settle(operation: Operation) -> str:
     if recorded is None or recorded.incoming is None:
         return ""
     swapped = is_swapped(operation, recorded)
-    with session(operation.stack, maintenance_database(recorded.database)) as connection:
-        if not swapped:
-            alter.drop(connection, recorded.incoming)
-        _let_in(connection, recorded)
+    if not swapped:
+        drop_beside(operation, [recorded.incoming])
     if swapped or not recorded.damaged:
         finished(operation)
     if swapped:
@@ -98,12 +96,6 @@ def _live_state(recorded: Recreation) -> str:
     return "is damaged, as the drill left it" if recorded.damaged else "is as it was"
 
 
-def _let_in(connection: alter.Connection, recorded: Recreation) -> None:
-    for name in (recorded.database, recorded.previous):
-        if name and db.exists(connection, name):
-            alter.allow_connections(connection, name, allowed=True)
-
-
 def undo(operation: Operation) -> tuple[str, str]:
     """Swap the newest previous database back in; return its name and the one that the live one has now.
 
@@ -128,12 +120,24 @@ def exchange(operation: Operation, live: str, replacement: str, aside: str) -> N
         if db.exists(connection, live):
             names.insert(0, (live, aside))
             # Nobody may come back between the end of the sessions and the rename, which needs there to be none.
+            operation.intend(closed=(live, aside))
             alter.allow_connections(connection, live, allowed=False)
         try:
             for name, _ in names:
                 alter.end_sessions(connection, name)
             alter.rename(connection, names)
         finally:
-            for name in (live, aside):
-                if db.exists(connection, name):
-                    alter.allow_connections(connection, name, allowed=True)
+            _open(operation, connection, (live, aside))
+
+
+def open_databases(operation: Operation, names: Sequence[str]) -> None:
+    """Let sessions into databases that a killed swap had closed."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        _open(operation, connection, names)
+
+
+def _open(operation: Operation, connection: alter.Connection, names: Sequence[str]) -> None:
+    for name in names:
+        if db.exists(connection, name):
+            alter.allow_connections(connection, name, allowed=True)
+    operation.intend(closed=())

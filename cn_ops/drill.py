@@ -61,11 +61,11 @@ def drill(operation: Operation, options: DrillOptions, executed_at: datetime, lo
     try:
         rehearse(operation, options, measured)
     except (Exception, KeyboardInterrupt) as error:
-        return _report(operation, measured, executed_at, log_path, _failed(operation, error))
+        return _report(operation, measured, executed_at, log_path, _failed(operation, measured, error))
     return _report(operation, measured, executed_at, log_path, None)
 
 
-def _failed(operation: Operation, error: BaseException) -> OpsError:
+def _failed(operation: Operation, measured: Measured, error: BaseException) -> OpsError:
     """Turn whatever ended the drill into an error with the state of everything, and keep the evidence."""
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
@@ -77,10 +77,10 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
         start_unless_recreating(operation)
     except OpsError as second:
         LOG.error("the writers were not started again: %s", second.message)
-    return failure.with_state(_database_state(operation))
+    return failure.with_state(_database_state(operation, measured))
 
 
-def _database_state(operation: Operation) -> str:
+def _database_state(operation: Operation, measured: Measured) -> str:
     name = operation.database
     with suppress(OpsError):
         record = operation.journal.read()
@@ -89,6 +89,8 @@ def _database_state(operation: Operation) -> str:
                 f"the database {name!r} is damaged or half restored and its writers are stopped; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"
             )
+        if measured.fault_at is None:
+            return f"the drill has not touched the database {name!r}"
         return f"the database {name!r} holds its data"
     return f"the state of the database {name!r} is not known"
 

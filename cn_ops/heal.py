@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.beside import open_databases, restore_incoming, settle, swap, verify_incoming
 from cn_ops.errors import OperationFailed
 from cn_ops.files import sha256
 from cn_ops.model import Recreation
@@ -28,6 +28,9 @@ def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
     operation.phases.warn(f"`{left.operation}` (process {left.pid}) did not come to its end: healing what it left")
     with operation.phases.phase("heal") as step:
         said = []
+        if left.closed:
+            operation.stack.start_postgres()
+            open_databases(operation, left.closed)
         if left.recreating:
             said.append(_heal_database(operation, left.recreating))
         if left.stopped and not left.started_stack:

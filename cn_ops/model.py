@@ -103,7 +103,8 @@ class Recreation:
 class Manifest:
     """What is in a dump, beside it on disk; written last, so a generation exists if and only if this does.
 
-    Times are UTC, durations seconds, sizes bytes. ``counted_rows`` was read in the dump's own snapshot.
+    Times are UTC, durations seconds, sizes bytes. ``counted_rows`` (of one table) and
+    ``rows`` (of all) were read in the dump's own snapshot.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Manifest:
     database_size_bytes: int
     counted_table: str
     counted_rows: int
+    rows: int
     properties: DatabaseProperties
     cn_ops_version: str
     manifest_version: int = 1

@@ -52,6 +52,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             or db.default_properties(connection, operation.settings.stack.postgres.user),
             manifest=str(source.generation.manifest_file) if source.generation else None,
             old_oid=there.database_oid if there else None,
+            damaged=_is_damaged(operation, there.database_oid if there else None),
             owners=is_beside and settings.owners,
             privileges=is_beside and settings.privileges,
             incoming=beside(database, Beside.INCOMING, now) if is_beside else None,
@@ -106,6 +107,12 @@ def is_empty(operation: Operation, database: str) -> bool:
     """Whether a database has no relation of a user's."""
     with session(operation.stack, database) as connection:
         return db.is_empty(connection)
+
+
+def _is_damaged(operation: Operation, live_oid: int | None) -> bool:
+    """Whether the live database is one that a killed drill has damaged: until it is replaced, it is to be."""
+    left = operation.journal.read()
+    return bool(left and left.recreating and left.recreating.damaged and left.recreating.old_oid == live_oid)
 
 
 def _remembered(operation: Operation) -> DatabaseProperties | None:

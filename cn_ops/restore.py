@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
 from cn_ops.differences import Comparison
 from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
 from cn_ops.generations import folder_lock
@@ -48,6 +48,7 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         plan = plan_restore(operation, wanted, cwd)
         confirm(plan)
         end_left_sessions(operation)
+        settle(operation)
         try:
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
@@ -85,6 +86,20 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan
+
+
+def undo_restore(operation: Operation) -> tuple[str, str]:
+    """Swap the newest previous database back in; return its name, and the one that the live one has now."""
+    try:
+        with operation.phases.phase("stop writers") as step:
+            step.detail = ", ".join(stop_writers(operation)) or "none runs"
+        with operation.phases.phase("swap"):
+            names = undo(operation)
+    except (OpsError, KeyboardInterrupt) as error:
+        raise _failed(operation, error) from error
+    with operation.phases.phase("start writers") as step:
+        step.detail = ", ".join(start_writers(operation)) or "none ran before"
+    return names
 
 
 def _beside(operation: Operation, plan: Plan) -> Comparison | None:

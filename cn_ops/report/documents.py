@@ -51,10 +51,11 @@ def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
-def decision_document(decisions: Sequence[Decision], *, dry_run: bool) -> dict[str, Any]:
+def decision_document(decisions: Sequence[Decision], suspicion: str | None, *, dry_run: bool) -> dict[str, Any]:
     """Return what retention decided."""
     return {
         "dry_run": dry_run,
+        "suspicion": suspicion,
         "decisions": [{"id": one.generation.id, "keep": one.keep, "reason": one.reason} for one in decisions],
     }
 

@@ -21,6 +21,7 @@ from cn_ops.settings.types import (
     Integer,
     Location,
     Name,
+    Number,
     Profile,
     ProjectName,
     QualifiedTable,
@@ -183,6 +184,12 @@ class BackupSettings(Section):
     )
     prefix: FilePrefix = Field("community-node-pgdump", description="Start of every file name.")
     generations: Integer = Field(30, ge=1, le=MOST_GENERATIONS, description="Complete generations to keep.")
+    keep_daily: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Days whose newest generation is kept too.")
+    keep_weekly: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Weeks whose newest is kept too.")
+    keep_monthly: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Months whose newest is kept too.")
+    suspicious_share: Number = Field(
+        0.5, ge=0, le=1, description="Nothing is pruned when the newest lacks more than this share of size or rows."
+    )
     format: Literal["custom"] = Field("custom", description="pg_dump's archive format.")
     compress: Compression = Field("9", description="pg_dump's --compress.")
     globals: Boolean = Field(

@@ -13,19 +13,41 @@ if TYPE_CHECKING:
     from cn_ops.restore import Plan
 
 
-@task(help=help_of("stack", "json", "dry_run", "yes", dump="latest, a generation's id, or the path of a dump"))
+@task(
+    help=help_of(
+        "stack",
+        "json",
+        "dry_run",
+        "yes",
+        dump="latest, latest-proven, random, a generation's id, or the path of a dump",
+        strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
+        finish="drop the databases that earlier restores replaced",
+        undo="swap the database that the last restore replaced back in",
+    )
+)
 @guarded
 def restore(
-    context: Context, dump: str = "", stack: str = "", yes: bool = False, json: bool = False, dry_run: bool = False
+    context: Context,
+    dump: str = "",
+    strategy: str = "",
+    finish: bool = False,
+    undo: bool = False,
+    stack: str = "",
+    yes: bool = False,
+    json: bool = False,
+    dry_run: bool = False,
 ) -> None:
     """Restore the live database from a dump; everything is checked before anything is touched.
 
-    Writers are stopped meanwhile. On a stack that is not disposable the database's name has to be typed, or --yes.
+    The dump is restored beside the live database and compared with its manifest; only what is equal takes the live
+    one's name, and the old one stays until --finish. On a stack that is not disposable the database's name has to be
+    typed, or --yes.
 
     For example:
       inv restore --dump=latest --dry-run
       inv restore --dump=20261124-030000
-      inv restore --dump=/srv/old/cn.dump --yes
+      inv restore --dump=/srv/old/cn.dump --strategy=recreate --yes
+      inv restore --undo
     """
     from pathlib import Path
 
@@ -34,16 +56,22 @@ def restore(
     from cn_ops.report.terminal import fact_lines, restore_result
     from cn_ops.restore import plan_restore
     from cn_ops.restore import restore as restore_database
+    from cn_ops.tasks.restore_run import run_finish, run_undo
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show
 
-    if not dump:
+    if sum((bool(dump), finish, undo)) != 1:
         raise UsageError(
-            "no dump is named",
+            "say which one: a dump, --finish or --undo",
             state="nothing was changed",
             hint="--dump=latest, --dump=ID or --dump=PATH; `inv backups` lists what there is",
         )
-    with locked("restore", stack) as operation:
+    if finish or undo:
+        (run_finish if finish else run_undo)(stack, yes=yes, as_json=json, dry_run=dry_run)
+        return
+    with locked(
+        "restore", stack, **({"restore.strategy": ("--strategy", strategy)} if strategy else {})
+    ) as operation:
         # A writer whose name is misspelled would go on writing while the database is replaced.
         operation.stack.preflight()
         if dry_run:

@@ -39,9 +39,9 @@ class Prepared:
 
 
 @contextmanager
-def prepared(stack: str = "") -> Iterator[Prepared]:
-    """Load the settings; `--stack` goes over them."""
-    options = {"stack.kind": ("--stack", stack)} if stack else {}
+def prepared(stack: str = "", **over: tuple[str, object]) -> Iterator[Prepared]:
+    """Load the settings; `--stack` and other options, by the path of their setting, go over them."""
+    options = {**({"stack.kind": ("--stack", stack)} if stack else {}), **over}
     loaded = load(Path.cwd(), os.environ, options)
     with Progress(stderr_console()) as progress:
         for warning in loaded.warnings:
@@ -50,9 +50,9 @@ def prepared(stack: str = "") -> Iterator[Prepared]:
 
 
 @contextmanager
-def locked(name: str, stack: str) -> Iterator[Operation]:
+def locked(name: str, stack: str, **over: tuple[str, object]) -> Iterator[Operation]:
     """Load the settings, choose the stack and hold its lock."""
-    with prepared(stack) as ready, ready.operation(name) as held:
+    with prepared(stack, **over) as ready, ready.operation(name) as held:
         yield held
 
 
