@@ -52,6 +52,8 @@ def rehearse(operation: Operation, options: DrillOptions, measured: Measured) ->
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)
     phase.stop_the_clock(measured)
+    if options.prove_detection:
+        phase.prove_detection(operation, restored, measured)
     phase.clean_up(operation, options, restored)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cn_ops.postgres.database as db
+from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
 from cn_ops.beside import drop_beside, restore_incoming, swap, verify_incoming
@@ -33,6 +34,7 @@ class DrillOptions:
     build: bool = True
     keep: bool = False
     events: int | None = None
+    prove_detection: bool = False
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Measured:
     entries_before: int | None = None
     entries_after: int | None = None
     comparison: Comparison | None = None
+    detection: detection.Detection | None = None
     rto_seconds: float | None = None
     fault_at: float | None = None
     base_url: str | None = None
@@ -220,6 +223,13 @@ def stop_the_clock(measured: Measured) -> None:
     """Take the RTO: seconds from the fault to a verified, serving node."""
     if measured.fault_at is not None:
         measured.rto_seconds = round(time.monotonic() - measured.fault_at, 3)
+
+
+def prove_detection(operation: Operation, restored: Recreation, measured: Measured) -> None:
+    """Require that the comparison, which has just said equal, notices damage of every kind."""
+    with operation.phases.phase("prove detection") as step:
+        measured.detection = detection.prove_detection(operation.stack, restored, step.advanced)
+        step.detail = f"{measured.detection.noticed} of {measured.detection.tried} kinds of damage noticed"
 
 
 def clean_up(operation: Operation, options: DrillOptions, restored: Recreation) -> None:

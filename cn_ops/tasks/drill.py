@@ -17,6 +17,7 @@ from cn_ops.tasks.guard import guarded, help_of
         scenario="the damage to do: truncated-tables",
         build="build the services' images first (compose)",
         keep="leave the stack up, with its data",
+        prove_detection="damage a copy in many ways and require the comparison to notice each",
         events="how many events to seed (default: the seed's own nine)",
     ),
 )
@@ -27,6 +28,7 @@ def drill(
     scenario: str = "truncated-tables",
     build: bool = True,
     keep: bool = False,
+    prove_detection: bool = False,
     events: str | None = None,
     json: bool = False,
     dry_run: bool = False,
@@ -45,5 +47,7 @@ def drill(
     from cn_ops.tasks.drill_run import run_drill
     from cn_ops.tasks.setup import whole_number
 
-    options = DrillOptions(build=build, keep=keep, events=whole_number("--events", events, 9))
+    options = DrillOptions(
+        build=build, keep=keep, events=whole_number("--events", events, 9), prove_detection=prove_detection
+    )
     run_drill(stack, scenario, options, as_json=json, dry_run=dry_run)
