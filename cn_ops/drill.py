@@ -10,9 +10,10 @@ from pathlib import Path
 
 from cn_ops import __version__
 from cn_ops import drill_phases as phase
+from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
 from cn_ops.errors import Interrupted, OperationFailed, OpsError
-from cn_ops.faults import TRUNCATED_TABLES
+from cn_ops.faults import Scenario
 from cn_ops.heal import heal
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
@@ -37,34 +38,37 @@ DRILL_PHASES = (
 )
 
 
-def rehearse(operation: Operation, options: DrillOptions, measured: Measured) -> None:
+def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, measured: Measured) -> None:
     """Run the drill's phases in order; what they measure stays in ``measured`` when one of them fails."""
     heal(operation, keep_stack=True)
     phase.bring_up(operation, options, measured)
     seeded = phase.seed(operation, options)
     before = phase.baseline(operation, seeded, measured)
-    made = phase.back_up(operation, measured)
+    made = phase.back_up(operation, scenario, measured)
     phase.stop(operation)
-    recreation = phase.damage(operation, made, measured)
-    restored = phase.restore(operation, made.generation, recreation)
-    phase.verify(operation, restored, measured)
+    recreation = recovery.damage(operation, scenario, made, measured)
+    restored = recovery.restore(operation, scenario, made, recreation)
+    recovery.verify(operation, restored, measured)
     phase.restart(operation)
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)
     phase.stop_the_clock(measured)
     if options.prove_detection:
         phase.prove_detection(operation, restored, measured)
-    phase.clean_up(operation, options, restored)
+    phase.clean_up(operation, options, made, restored)
 
 
-def drill(operation: Operation, options: DrillOptions, executed_at: datetime, log_path: Path) -> DrillReport:
-    """Run a drill and report on it, passed or not; only a bug raises."""
+def drill(
+    operation: Operation, scenario: Scenario, options: DrillOptions, executed_at: datetime, log_path: Path
+) -> DrillReport:
+    """Run a drill and report on it, passed or not."""
     measured = Measured()
+    error = None
     try:
-        rehearse(operation, options, measured)
-    except (Exception, KeyboardInterrupt) as error:
-        return _report(operation, measured, executed_at, log_path, _failed(operation, measured, error))
-    return _report(operation, measured, executed_at, log_path, None)
+        rehearse(operation, scenario, options, measured)
+    except (Exception, KeyboardInterrupt) as reason:
+        error = _failed(operation, measured, reason)
+    return _report(operation, scenario, measured, executed_at, log_path, error)
 
 
 def _failed(operation: Operation, measured: Measured, error: BaseException) -> OpsError:
@@ -98,7 +102,12 @@ def _database_state(operation: Operation, measured: Measured) -> str:
 
 
 def _report(
-    operation: Operation, measured: Measured, executed_at: datetime, log_path: Path, error: OpsError | None
+    operation: Operation,
+    scenario: Scenario,
+    measured: Measured,
+    executed_at: datetime,
+    log_path: Path,
+    error: OpsError | None,
 ) -> DrillReport:
     phases = operation.phases.all_of(DRILL_PHASES)
     failed = next((one.name for one in phases if one.status is Status.FAILED), "before the first phase")
@@ -113,10 +122,15 @@ def _report(
         after_restore_event_count=measured.restored_rows,
         log_path=log_path,
         stack=operation.stack.kind,
-        scenario=TRUNCATED_TABLES,
+        scenario=scenario.name,
         phases=phases,
         rto_seconds=measured.rto_seconds,
         rows_lost_after_backup=measured.rows_lost,
+        seconds_lost_after_backup=measured.seconds_lost,
+        tables_compared=measured.comparison.tables if measured.comparison else None,
+        rows_compared=measured.comparison.rows if measured.comparison else None,
+        damage_noticed=measured.detection.noticed if measured.detection else None,
+        damage_tried=measured.detection.tried if measured.detection else None,
         application_entries_before=measured.entries_before,
         application_entries_after=measured.entries_after,
         error=_drill_error(failed, error) if error else None,

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
-from cn_ops.beside import drop_beside, restore_incoming, swap, verify_incoming
+from cn_ops.beside import drop_beside
 from cn_ops.differences import Comparison
 from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
-from cn_ops.faults import truncate_tables
+from cn_ops.faults import Scenario
+from cn_ops.generations import remove_generation
 from cn_ops.heal import end_left_sessions, put_back
-from cn_ops.model import BackupResult, Generation, Identity, Recreation
+from cn_ops.model import BackupResult, Recreation
 from cn_ops.operation import Operation
 from cn_ops.phases import Phases, Within
 from cn_ops.postgres.session import session
-from cn_ops.recreate import recreate, verify_recreated
-from cn_ops.replacement import finished, plan_recreation
-from cn_ops.restore import report_comparison
 from cn_ops.seed import Seeded, run_cleanup, run_seed
-from cn_ops.source import Source, check_source
 from cn_ops.writers import start_writers, stop_writers
+
+LOG = logging.getLogger("cn_ops.drill")
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Measured:
     damaged_rows: int | None = None
     restored_rows: int | None = None
     rows_lost: int | None = None
+    seconds_lost: float | None = None
+    snapshot_at: datetime = BEFORE_ALL
     entries_before: int | None = None
     entries_after: int | None = None
     comparison: Comparison | None = None
@@ -125,66 +129,26 @@ def baseline(operation: Operation, seeded: Seeded | None, measured: Measured) ->
         return page
 
 
-def back_up(operation: Operation, measured: Measured) -> BackupResult:
-    """Make a generation; from here on its snapshot is the baseline, for that is what can come back."""
+def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tuple[BackupResult, ...]:
+    """Make a generation, or two for a scenario that breaks the newest; return them, the one to restore last.
+
+    From here on the snapshot of the one to restore is the baseline, for that is what can come back.
+    """
     with operation.phases.phase("backup") as step:
-        made = backup(replace(operation, phases=Phases(Within(step))))
-        measured.dump = made.dump
-        measured.baseline_rows = made.manifest.counted_rows
-        measured.tool_version = made.manifest.tool_version
-        step.detail = made.dump.name
-        return made
+        count = 2 if scenario.break_dump else 1
+        made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
+        measured.dump = made[-1].dump
+        measured.baseline_rows = made[-1].manifest.counted_rows
+        measured.tool_version = made[-1].manifest.tool_version
+        measured.snapshot_at = datetime.fromisoformat(made[-1].manifest.started_at)
+        step.detail = " and ".join(one.dump.name for one in made)
+    return made
 
 
 def stop(operation: Operation) -> None:
     """Stop the writers."""
     with operation.phases.phase("stop writers") as step:
         step.detail = ", ".join(stop_writers(operation))
-
-
-def damage(operation: Operation, made: BackupResult, measured: Measured) -> Recreation:
-    """Count what is about to be lost, put on record how it comes back, and do the damage."""
-    manifest = made.manifest
-    with operation.phases.phase("fault") as step:
-        with session(operation.stack, operation.database) as connection:
-            rows = db.count_rows(connection, manifest.counted_table)
-        measured.rows_lost = max(0, rows - manifest.counted_rows)
-        recreation = plan_recreation(operation, Source(made.dump, made.generation), manifest.sha256)
-        operation.intend(recreating=replace(recreation, damaged=True))
-        backed_up = Identity(manifest.system_identifier, manifest.database, manifest.database_oid)
-        measured.fault_at = time.monotonic()
-        measured.damaged_rows = truncate_tables(operation, backed_up)
-        step.detail = f"truncated {', '.join(operation.settings.drill.truncate)}"
-        return replace(recreation, damaged=True)
-
-
-def restore(operation: Operation, generation: Generation, recreation: Recreation) -> Recreation:
-    """Check the dump as an operator's restore does, and restore it as the settings say."""
-    with operation.phases.phase("restore") as step:
-        check_source(operation.stack, Source(generation.dump, generation), step.advanced_bytes)
-        if recreation.incoming is None:
-            recreate(operation, recreation, step.advanced)
-            return recreation
-        made = restore_incoming(operation, recreation, step.advanced)
-        step.detail = f"beside the damaged one, as {made.target}"
-        return made
-
-
-def verify(operation: Operation, made: Recreation, measured: Measured) -> None:
-    """Prove what came back, before a writer can hide or fake a difference, and give it the live one's name."""
-    with operation.phases.phase("verify") as step:
-        with session(operation.stack, made.target) as connection:
-            measured.restored_rows = db.count_rows(connection, operation.settings.drill.count_table)
-        prove = verify_recreated if made.incoming is None else verify_incoming
-        measured.comparison = prove(operation, made, step.advanced)
-        report_comparison(step, measured.comparison)
-    with operation.phases.phase("swap") as step:
-        if made.incoming is None:
-            step.skip("restored in its own place")
-        else:
-            swap(operation, made)
-            step.detail = f"the damaged one is {made.previous}"
-        finished(operation)
 
 
 def restart(operation: Operation) -> None:
@@ -232,7 +196,9 @@ def prove_detection(operation: Operation, restored: Recreation, measured: Measur
         step.detail = f"{measured.detection.noticed} of {measured.detection.tried} kinds of damage noticed"
 
 
-def clean_up(operation: Operation, options: DrillOptions, restored: Recreation) -> None:
+def clean_up(
+    operation: Operation, options: DrillOptions, made: tuple[BackupResult, ...], restored: Recreation
+) -> None:
     """Remove the seed's data and stop what the drill started; the volumes stay."""
     with operation.phases.phase("clean up") as step:
         if options.keep:
@@ -242,6 +208,8 @@ def clean_up(operation: Operation, options: DrillOptions, restored: Recreation) 
         run_cleanup(operation)
         if restored.previous:
             drop_beside(operation, [restored.previous])
+        for broken in made[:-1]:
+            remove_generation(broken.generation)
         step.detail = "; ".join(put_back(operation)) or "the stack ran before and goes on"
 
 

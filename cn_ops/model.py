@@ -275,6 +275,11 @@ class DrillReport:
     phases: tuple[Phase, ...]
     rto_seconds: float | None
     rows_lost_after_backup: int | None
+    seconds_lost_after_backup: float | None
+    tables_compared: int | None
+    rows_compared: int | None
+    damage_noticed: int | None
+    damage_tried: int | None
     application_entries_before: int | None
     application_entries_after: int | None
     error: DrillError | None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cn_ops.differences import Comparison, Stripped
 from cn_ops.errors import UsageError
-from cn_ops.fingerprint import Role
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
 from cn_ops.phases import Phases
@@ -64,6 +63,15 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
     return VerifyResult(generation, proof, phases.done, phases.warnings)
 
 
+def bring_roles(server: Server, generation: Generation) -> None:
+    """Bring a generation's roles to a server that does not have them: from its globals, else without passwords."""
+    manifest = generation.manifest
+    if manifest and manifest.globals_file:
+        run_globals(server, generation.dump.with_name(manifest.globals_file))
+    with session(server, MAINTENANCE_DATABASE) as connection:
+        make_missing_roles(connection, read_fingerprint(generation.manifest_file).roles)
+
+
 def due(generations: Sequence[Generation], older_than: timedelta | None, now: datetime) -> tuple[Generation, ...]:
     """Return the generations to prove: all, or those never proven or whose proof is older than that."""
     if older_than is None:
@@ -94,13 +102,9 @@ def _restore(
     after: Sequence[Path],
     said: Callable[[str], None],
 ) -> str:
-    roles: tuple[Role, ...] = read_fingerprint(generation.manifest_file).roles
-    manifest = generation.manifest
     said("globals")
-    if manifest and manifest.globals_file:
-        run_globals(server, generation.dump.with_name(manifest.globals_file))
+    bring_roles(server, generation)
     with session(server, MAINTENANCE_DATABASE) as connection:
-        make_missing_roles(connection, roles)
         version = server_version(connection)
     said("create")
     with session(server, maintenance_database(recreation.database)) as connection:

@@ -31,6 +31,11 @@ FIELDS: dict[str, str] = {
     "versions": "of cn-ops, Python, the server and pg_dump",
     "application_entries_before": "entries that the application served before the fault, null when not asked",
     "application_entries_after": "entries that it served after the recovery",
+    "seconds_lost_after_backup": "seconds between the dump's snapshot and the fault: what was written then is lost",
+    "tables_compared": "tables whose every value was compared after the restore, null when nothing was",
+    "rows_compared": "rows in them",
+    "damage_noticed": "kinds of damage that the comparison noticed, null without --prove-detection",
+    "damage_tried": "kinds of damage that were tried",
     "warnings": "what a person should know",
 }
 

@@ -45,6 +45,19 @@ def drill_result(report: DrillReport, summary: Path) -> RenderableType:
     return Group(*(one for part in parts for one in (Text(), part)))
 
 
+def scenario_table(reports: Sequence[DrillReport]) -> RenderableType:
+    """Return which failures this deployment survives."""
+    table = plain_table("scenario", "result", ">RTO", ">rows lost", "why not")
+    for one in reports:
+        mark, style = MARKS[one.status]
+        lost = "" if one.rows_lost_after_backup is None else str(one.rows_lost_after_backup)
+        why = f"{one.error.phase}: {one.error.message}" if one.error else ""
+        table.add_row(
+            one.scenario, Text(f"{mark} {one.status}", style=style), readable_seconds(one.rto_seconds), lost, why
+        )
+    return table
+
+
 def backup_result(result: BackupResult) -> RenderableType:
     """Return what a backup made."""
     manifest = result.manifest

@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from cn_ops.drill import DRILL_PHASES, drill
 from cn_ops.drill_phases import DrillOptions, require_disposable
 from cn_ops.errors import OpsError, UsageError
-from cn_ops.faults import SCENARIOS
+from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
 from cn_ops.generations import new_id
 from cn_ops.logs import log_to
@@ -18,7 +18,7 @@ from cn_ops.model import DrillReport
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
 from cn_ops.report.summary import summary
-from cn_ops.report.terminal import drill_result, fact_lines
+from cn_ops.report.terminal import drill_result, fact_lines, scenario_table
 from cn_ops.settings import DrillSettings
 from cn_ops.tasks.setup import locked
 from cn_ops.tasks.show import print_json, show, stderr_console
@@ -39,17 +39,38 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
         if dry_run:
             _show_plan(operation, options, as_json=as_json)
             return
-        report, path = _drilled(operation, options)
+        report, path = _drilled(operation, SCENARIOS[scenario], options)
     _show_report(report, path, as_json=as_json)
 
 
-def _drilled(operation: Operation, options: DrillOptions) -> tuple[DrillReport, Path]:
+def list_scenarios(*, as_json: bool) -> None:
+    """Show which scenarios there are."""
+    known = {one.name: one.summary for one in SCENARIOS.values()}
+    print_json(known) if as_json else show(fact_lines(known))
+
+
+def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> None:
+    """Drill every scenario and show which this deployment survives; raises ``Exit`` when it does not survive one."""
+    reports = []
+    for scenario in SCENARIOS.values():
+        with locked("drill", stack) as operation:
+            require_disposable(operation)
+            reports.append(_drilled(operation, scenario, options)[0])
+    if as_json:
+        print_json({"scenarios": [summary(one) for one in reports]})
+    else:
+        show(scenario_table(reports))
+    if any(one.error for one in reports):
+        raise Exit(code=max(one.error.exit_code for one in reports if one.error))
+
+
+def _drilled(operation: Operation, scenario: Scenario, options: DrillOptions) -> tuple[DrillReport, Path]:
     settings = operation.settings.drill
     executed_at = datetime.now(UTC)
     stamp = _free_stamp(settings, executed_at)
     log = settings.logs / f"{stamp}.log"
     with log_to(log):
-        report = drill(operation, options, executed_at, log)
+        report = drill(operation, scenario, options, executed_at, log)
     path = settings.results / f"{stamp}-summary.json"
     try:
         settings.results.mkdir(parents=True, exist_ok=True)
