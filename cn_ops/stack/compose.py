@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from cn_ops.stack.compose_cli import Compose, Container, container_environment, 
 from cn_ops.stack.compose_project import refuse_foreign
 
 CONNECT_SECONDS = 3.0
+UP = ("up", "--detach", "--no-build", "--no-deps")
 
 
 class ComposeStack:
@@ -86,8 +87,9 @@ class ComposeStack:
         take it for the real one.
         """
         container = self._containers().get(self._postgres.service)
-        if container is None or not container.running:
-            self._compose.run("up", "--detach", "--no-build", "--no-deps", self._postgres.service)
+        self._unpause(container)
+        if container is None or not container.active:
+            self._compose.run(*UP, self._postgres.service)
         deadline = time.monotonic() + self._postgres.deadline
         wait = 0.05
         while time.monotonic() < deadline:
@@ -104,16 +106,16 @@ class ComposeStack:
 
     def up(self, services: Sequence[str]) -> None:
         """Create or renew the containers of services and wait until they are healthy."""
-        self._bring_up(services, ("up", "--detach", "--no-build", "--no-deps"))
+        self._bring_up({name: UP for name in services})
 
     def start(self, services: Sequence[str]) -> None:
         """Start the containers that are there, as they are; make those that are missing."""
         there = self._containers()
-        for name in services:
-            self._bring_up([name], ("start",) if name in there else ("up", "--detach", "--no-build", "--no-deps"))
+        self._bring_up({name: ("start",) if name in there else UP for name in services})
 
     def stop(self, services: Sequence[str]) -> None:
         """Stop services; the engine kills what does not obey in time."""
+        self._end_left_commands()
         if not services:
             return
         patience = max(1, round(self._settings.stop_deadline))
@@ -123,8 +125,11 @@ class ComposeStack:
             raise OperationFailed(f"the services {', '.join(still)} do not stop")
 
     def running(self) -> tuple[str, ...]:
-        """Return what runs, the server first, then the writers in their order, then the rest."""
-        running = [one.service for one in self._containers().values() if one.running]
+        """Return what runs, the server first, then the writers in their order, then the rest.
+
+        What is paused, or waits to be restarted after a crash, counts: it would come back in the middle of a restore.
+        """
+        running = [one.service for one in self._containers().values() if one.active]
         order = {name: position for position, name in enumerate((self._postgres.service, *self.writers))}
         return tuple(sorted(running, key=lambda name: (order.get(name, len(order)), name)))
 
@@ -144,7 +149,8 @@ class ComposeStack:
 
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command in a new container of a service, which is gone afterwards, also when it is interrupted."""
-        name = f"{self._settings.compose.project}-once-{uuid.uuid4().hex[:12]}"
+        self._end_left_commands()
+        name = f"{self._once}{uuid.uuid4().hex[:12]}"
         once = ["run", "--rm", "-T", "--no-deps", f"--name={name}", f"--entrypoint={argv[0]}", service, *argv[1:]]
         try:
             return self._compose.run(*once)
@@ -212,9 +218,11 @@ class ComposeStack:
         columns = self.tool(["sh", "-c", script]).stdout.split()
         return int(columns[-3]) * 1024
 
-    def _bring_up(self, services: Sequence[str], command: Sequence[str]) -> None:
+    def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
         end = time.monotonic() + self._application.deadline
-        for name in services:
+        there = self._containers()
+        for name, command in commands.items():
+            self._unpause(there.get(name))
             self._compose.run(*command, name)
             if name == self._postgres.service:
                 self.start_postgres()
@@ -222,6 +230,21 @@ class ComposeStack:
                 self._wait_for_application(name, end)
             else:
                 self._wait_for_container(name, end)
+
+    @property
+    def _once(self) -> str:
+        """How the containers of commands that run once are named."""
+        return f"{self._settings.compose.project}-once-"
+
+    def _end_left_commands(self) -> None:
+        """End commands that a killed `run_once` left: such a seed writes on, and is no service that is stopped."""
+        listing = ("ps", "--all", "--quiet", "--filter", f"name=^/?{self._once}")
+        if left := self._compose.ask_engine(*listing).stdout.split():
+            self._compose.ask_engine("rm", "--force", *left)
+
+    def _unpause(self, container: Container | None) -> None:
+        if container and container.state == "paused":
+            self._compose.run("unpause", container.service)
 
     def _wait_for_application(self, name: str, end: float) -> None:
         url = self.base_url.rstrip("/") + self._application.health_path

@@ -71,6 +71,11 @@ class Container:
         """Whether it runs."""
         return self.state == "running"
 
+    @property
+    def active(self) -> bool:
+        """Whether it runs or will again by itself: one that crashes and is restarted, or is paused, is not stopped."""
+        return self.state in ("running", "restarting", "paused")
+
 
 class Compose:
     """Calls compose for one project."""
