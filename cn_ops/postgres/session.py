@@ -69,8 +69,9 @@ def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
     parameters = stack.conninfo(database)
+    # An empty address keeps PGHOSTADDR out: it would lead to another server than the stack's.
     conninfo = make_conninfo(
-        **parameters,
+        **{"hostaddr": "", **parameters},
         connect_timeout=CONNECT_SECONDS,
         application_name=APPLICATION_NAME,
         options=_options(PINNED),
