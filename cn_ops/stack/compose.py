@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
+from cn_ops.stack.compose_lifeline import lifeline
 from cn_ops.stack.compose_project import refuse_foreign
 
 CONNECT_SECONDS = 3.0
@@ -177,7 +178,8 @@ class ComposeStack:
     ) -> Iterator[Running]:
         """Start a client tool in the server's container.
 
-        Ending the local client would leave the tool running in there: its sessions are ended as well.
+        Ending the local client would leave the tool running in there. One without input is ended by its
+        lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
         """
         session = f"cn-ops-{uuid.uuid4().hex[:12]}"
         password = self._known_password()
@@ -185,9 +187,12 @@ class ComposeStack:
         inside += ["-e", "PGPASSWORD"] if password else []
         secret = {"PGPASSWORD": password} if password else {}
         try:
-            with self._compose.started(
-                *inside, self._postgres.service, *argv, stdin=stdin, stdout=stdout, env=secret
-            ) as running:
+            with (
+                nullcontext((argv, stdin)) if stdin else lifeline(argv) as (command, source),
+                self._compose.started(
+                    *inside, self._postgres.service, *command, stdin=source, stdout=stdout, env=secret
+                ) as running,
+            ):
                 yield running
         except BaseException:
             with suppress(OpsError):
