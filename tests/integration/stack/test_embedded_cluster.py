@@ -310,6 +310,9 @@ def test_binaries_that_the_account_cannot_reach_are_copied(postgres: None, tmp_p
         assert answers(stack, "select 1") == [(1,)]
         assert stack.tool(["pg_dump", "-Fc", "cn"]).exit_code == 0
         assert stack._cluster.binaries.is_relative_to(stack._layout.area)
+        stack.down(volumes=True)
+        stack.start_postgres()
+        assert answers(stack, "select 2") == [(2,)]
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
