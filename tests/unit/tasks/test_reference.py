@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from invoke.tasks import Task
 
 from cn_ops.errors import EXIT_MEANINGS, ExitCode
 from cn_ops.report.summary import FIELDS
@@ -19,7 +21,11 @@ PAGES = {
     "docs/reference/exit-codes.md": exit_codes_page,
     "docs/reference/summary.md": summary_page,
 }
-TASKS = dict(all_tasks(namespace()))
+TASKS = [name for name, _ in all_tasks(namespace())]
+
+
+def task_named(name: str) -> Task[Any]:
+    return dict(all_tasks(namespace()))[name]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -30,15 +36,17 @@ def test_page_is_what_the_code_says(page: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_task_is_on_its_page_with_every_option_and_an_example(name: str) -> None:
     section = tasks_page().partition(f"## `inv {name}`\n")[2].partition("\n## ")[0]
-    for argument in TASKS[name].get_arguments():
-        assert re.search(rf"`--(no-)?{argument.name}[`=]", section), argument.name
+    task = task_named(name)
+    for argument in task.get_arguments():
+        option = str(argument.name).replace("_", "-")
+        assert re.search(rf"^\| `--(\[no-\])?{option}[`=]", section, re.MULTILINE), option
         assert argument.help, f"--{argument.name} has no help"
-    assert examples(TASKS[name])
+    assert examples(task)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_examples_of_a_task_are_commands_of_that_task(name: str) -> None:
-    for line in examples(TASKS[name]):
+    for line in examples(task_named(name)):
         program, _, arguments = line.partition(" ")
         assert program == "inv"
         assert parse(arguments) == [name]
