@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, UsageError
-from cn_ops.generations import folder_lock
+from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import DatabaseProperties, Manifest, Recreation, RestoreResult
 from cn_ops.operation import Operation
@@ -67,6 +67,8 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
     with operation.phases.phase("check") as step:
         source = find_source(operation.settings.backup, wanted, cwd)
+        if wanted == "latest":
+            _warn_of_passed_over(operation)
         if operation.server not in operation.stack.running():
             operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
             operation.stack.start_postgres()
@@ -95,6 +97,12 @@ def plan_recreation(operation: Operation, dump: Path, sha256: str, manifest: Man
             expected_rows=manifest.counted_rows if manifest else None,
             old_oid=there.database_oid if there else None,
         )
+
+
+def _warn_of_passed_over(operation: Operation) -> None:
+    settings = operation.settings.backup
+    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
+        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
 
 
 def _replace_database(operation: Operation, recreation: Recreation) -> int | None:
