@@ -88,7 +88,7 @@ def _database_state(operation: Operation) -> str:
                 f"the database {name!r} is damaged or half restored and its writers are stopped; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"
             )
-        return f"the database {name!r} holds its data"
+        return f"no damage of this drill is left in the database {name!r}"
     return f"the state of the database {name!r} is not known"
 
 
