@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, UsageError
+from cn_ops.errors import MissingError, OpsError, UsageError
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import DatabaseProperties, Manifest, Recreation, RestoreResult
@@ -46,9 +46,7 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         confirm(plan)
         end_left_sessions(operation)
         rows = _replace_database(operation, plan.recreation)
-    with operation.phases.phase("start writers") as step:
-        restarted = start_writers(operation)
-        step.detail = ", ".join(restarted) or "none ran before"
+    restarted = _start_writers(operation)
     generation = plan.source.generation
     return RestoreResult(
         source=plan.source.path,
@@ -87,12 +85,15 @@ def plan_recreation(operation: Operation, dump: Path, sha256: str, manifest: Man
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
         properties = db.properties(connection, database) if there else _remembered(operation, manifest)
+        properties = properties or db.default_properties(connection, operation.settings.stack.postgres.user)
+        if missing := db.missing_roles(connection, properties):
+            raise _no_roles(database, missing, manifest)
         return Recreation(
             dump=str(dump),
             sha256=sha256,
             database=database,
             system_identifier=db.system_identifier(connection),
-            properties=properties or db.default_properties(connection, operation.settings.stack.postgres.user),
+            properties=properties,
             counted_table=manifest.counted_table if manifest else operation.settings.drill.count_table,
             expected_rows=manifest.counted_rows if manifest else None,
             old_oid=there.database_oid if there else None,
@@ -122,6 +123,29 @@ def _replace_database(operation: Operation, recreation: Recreation) -> int | Non
         raise
     finished(operation)
     return rows
+
+
+def _start_writers(operation: Operation) -> tuple[str, ...]:
+    with operation.phases.phase("start writers") as step:
+        try:
+            restarted = start_writers(operation)
+        except OpsError as error:
+            error.with_state(
+                f"the database {operation.database!r} is restored; not all of its writers run and are healthy"
+            ).with_hint("mend the cause; then `inv heal`, or any other command, starts them")
+            raise
+        step.detail = ", ".join(restarted) or "none ran before"
+    return restarted
+
+
+def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:
+    globals_file = manifest.globals_file if manifest else None
+    with_psql = f" with psql from {globals_file}, beside the dump," if globals_file else ""
+    return UsageError(
+        f"the database {database!r} belongs to roles that this server does not have: {', '.join(missing)}",
+        state="nothing was changed",
+        hint=f"make them{with_psql} or by CREATE ROLE, then restore again",
+    )
 
 
 def _remembered(operation: Operation, manifest: Manifest | None) -> DatabaseProperties | None:

@@ -138,31 +138,45 @@ def drop(connection: psycopg.Connection, database: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
+def missing_roles(connection: psycopg.Connection, wanted: DatabaseProperties) -> tuple[str, ...]:
+    """Return the roles that a database's properties name and the server does not have."""
+    named = {wanted.owner, *(role for role, _ in wanted.settings if role)}
+    named |= {one.grantee for one in wanted.privileges or () if one.grantee}
+    known = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (sorted(named),)).fetchall()
+    return tuple(sorted(named - {row[0] for row in known}))
+
+
 def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
     """Make an empty database with these properties, from template0."""
+    connection.execute(creation(database, wanted, connection.info.server_version // 10_000))
+    for statement in _alterations(database, wanted):
+        connection.execute(statement)
+
+
+def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sql.Composed:
+    """Return the statement that makes the database."""
     options: list[tuple[str, str | None]] = [
         ("ENCODING", wanted.encoding),
         ("LC_COLLATE", wanted.collate),
         ("LC_CTYPE", wanted.ctype),
     ]
-    if wanted.locale_provider != "libc":
+    if server_major >= 15:  # always: without it, it would be the provider of template0
         options.append(("LOCALE_PROVIDER", wanted.locale_provider))
+    if wanted.locale_provider != "libc":
         options.append(("ICU_LOCALE" if wanted.locale_provider == "icu" else "BUILTIN_LOCALE", wanted.locale))
         options.append(("ICU_RULES", wanted.icu_rules))
     values = [
         sql.SQL("{} = {}").format(sql.SQL(key), sql.Literal(value)) for key, value in options if value is not None
     ]
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}").format(
-            sql.Identifier(database),
-            sql.Identifier(wanted.owner),
-            sql.Identifier(wanted.tablespace),
-            sql.Literal(wanted.connection_limit),
-            sql.SQL(" ").join(values),
-        )
+    return sql.SQL(
+        "CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}"
+    ).format(
+        sql.Identifier(database),
+        sql.Identifier(wanted.owner),
+        sql.Identifier(wanted.tablespace),
+        sql.Literal(wanted.connection_limit),
+        sql.SQL(" ").join(values),
     )
-    for statement in _alterations(database, wanted):
-        connection.execute(statement)
 
 
 def _alterations(database: str, wanted: DatabaseProperties) -> list[sql.Composed]:

@@ -21,6 +21,7 @@ PINNED = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "bytea_output": "hex",
+    "client_encoding": "UTF8",
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": "0",

@@ -184,9 +184,15 @@ class Node:
         EmbeddedStack(self._cleaned_by).down(volumes=True)
 
 
+def connected(stack: EmbeddedStack, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open a session in autocommit mode."""
+    conninfo = make_conninfo(**stack.conninfo(database), client_encoding="UTF8")
+    return psycopg.connect(conninfo, autocommit=True)
+
+
 def rows(stack: EmbeddedStack, statement: str, database: str) -> list[tuple[Any, ...]]:
     """Run SQL in a database of a stack; return what it answered."""
-    with psycopg.connect(make_conninfo(**stack.conninfo(database)), autocommit=True) as connection:
+    with connected(stack, database) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
@@ -194,7 +200,7 @@ def rows(stack: EmbeddedStack, statement: str, database: str) -> list[tuple[Any,
 def content(stack: EmbeddedStack, database: str) -> dict[str, tuple[int, str]]:
     """Return the number of rows and a hash over the text of all of them, for every table and sequence."""
     found: dict[str, tuple[int, str]] = {}
-    with psycopg.connect(make_conninfo(**stack.conninfo(database)), autocommit=True) as connection:
+    with connected(stack, database) as connection:
         tables = connection.execute(
             "SELECT n.nspname, c.relname, c.relkind"
             " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
