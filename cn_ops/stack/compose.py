@@ -36,6 +36,7 @@ class ComposeStack:
         self._postgres = settings.stack.postgres
         self._drill_service = settings.drill.service
         self._password: str | None = None
+        self._checked = False
         port = urlsplit(settings.application.base_url).port
         self._compose = Compose(
             settings.stack.compose,
@@ -61,7 +62,12 @@ class ComposeStack:
         return self._settings.writers
 
     def preflight(self) -> None:
-        """Check files, command, engine, the names of the services and whose the project's containers are."""
+        """Check files, command, engine, the names of the services and whose the project's containers are.
+
+        Once found to be there it is not looked for again.
+        """
+        if self._checked:
+            return
         self._compose.check()
         known = self._compose.services()
         for setting, name in (
@@ -76,6 +82,7 @@ class ComposeStack:
                     hint=f"its services: {', '.join(known)}",
                 )
         refuse_foreign(self._compose)
+        self._checked = True
 
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""
@@ -107,7 +114,7 @@ class ComposeStack:
 
     def up(self, services: Sequence[str]) -> None:
         """Create or renew the containers of services and wait until they are healthy."""
-        self._bring_up({name: UP for name in services})
+        self._bring_up(dict.fromkeys(services, UP))
 
     def start(self, services: Sequence[str]) -> None:
         """Start the containers that are there, as they are; make those that are missing."""
@@ -253,7 +260,8 @@ class ComposeStack:
 
     def _wait_for_application(self, name: str, end: float) -> None:
         url = self.base_url.rstrip("/") + self._application.health_path
-        wait_healthy(url, max(0.0, end - time.monotonic()), gave_up=lambda: self._ended_early(name))
+        left, total = max(0.0, end - time.monotonic()), self._application.deadline
+        wait_healthy(url, left, total=total, gave_up=lambda: self._ended_early(name))
 
     def _wait_for_container(self, name: str, end: float) -> None:
         wait = 0.05

@@ -50,9 +50,14 @@ def prepared(stack: str = "") -> Iterator[Prepared]:
 
 
 @contextmanager
-def locked(name: str, stack: str) -> Iterator[Operation]:
-    """Load the settings, choose the stack and hold its lock."""
+def locked(name: str, stack: str, *, check: bool = True) -> Iterator[Operation]:
+    """Load the settings, choose the stack, hold its lock and check what it needs.
+
+    Whose project it is has to be known before anything of it is stopped, dumped or removed.
+    """
     with prepared(stack) as ready, ready.operation(name) as held:
+        if check:
+            held.stack.preflight()
         yield held
 
 
