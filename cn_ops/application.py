@@ -61,12 +61,14 @@ def wait_healthy(
     url: str,
     deadline: float,
     *,
+    total: float | None = None,
     gave_up: Callable[[], str | None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Wait until ``url`` answers 200, at most ``deadline`` seconds in all.
 
+    ``total`` is the whole deadline, for the message, where a part of it has passed already.
     ``gave_up`` may say why waiting longer is useless (the service has ended): in its first line, with evidence
     below. Raises ``TimedOut``, or ``OperationFailed`` when it was useless to wait.
     """
@@ -87,7 +89,7 @@ def wait_healthy(
         pause(max(0.0, min(wait, end - clock())))
         wait = min(wait * 2, 0.5)
     raise TimedOut(
-        f"{url} was not healthy within {deadline:g} s",
+        f"{url} was not healthy within {deadline if total is None else total:g} s",
         evidence=last.summary,
         hint="look at `inv stack.logs`; application.deadline sets how long to wait",
     )

@@ -10,7 +10,7 @@ from typing import Any
 from cn_ops import __version__
 from cn_ops.errors import MissingError, OpsError, VerificationFailed
 from cn_ops.fingerprint import Fingerprint
-from cn_ops.generations import Draft, draft, folder_lock
+from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
@@ -139,12 +139,19 @@ def _dump_globals(operation: Operation, made: Draft) -> str | None:
 
 def _read_back(operation: Operation, made: Draft, manifest: Manifest) -> None:
     with operation.phases.phase("read back") as step:
-        archive = read_in_full(operation.stack, made.aside(".dump"), step.advanced_bytes)
+        hint = f"the disk of {made.directory} may be failing: back up to another folder"
+        try:
+            archive = read_in_full(operation.stack, made.aside(".dump"), step.advanced_bytes)
+        except VerificationFailed as error:
+            raise VerificationFailed(
+                f"the new dump of {manifest.database!r} cannot be read back in full",
+                state=NOTHING_MADE,
+                hint=hint,
+                evidence=error.evidence,
+            ) from error
         if (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
             raise VerificationFailed(
-                "what was read back from the disk is not what pg_dump wrote",
-                state="no generation was made; earlier ones are untouched",
-                hint=f"the disk of {made.directory} may be failing: back up to another folder",
+                "what was read back from the disk is not what pg_dump wrote", state=NOTHING_MADE, hint=hint
             )
         step.detail = f"sha256 {manifest.sha256[:12]}…"
 

@@ -67,11 +67,11 @@ def drill(
     try:
         rehearse(operation, scenario, options, measured)
     except (Exception, KeyboardInterrupt) as reason:
-        error = _failed(operation, measured, reason)
+        error = _failed(operation, reason)
     return _report(operation, scenario, measured, executed_at, log_path, error)
 
 
-def _failed(operation: Operation, measured: Measured, error: BaseException) -> OpsError:
+def _failed(operation: Operation, error: BaseException) -> OpsError:
     """Turn whatever ended the drill into an error with the state of everything, and keep the evidence."""
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
@@ -83,10 +83,10 @@ def _failed(operation: Operation, measured: Measured, error: BaseException) -> O
         start_unless_recreating(operation)
     except OpsError as second:
         LOG.error("the writers were not started again: %s", second.message)
-    return failure.with_state(_database_state(operation, measured))
+    return failure.with_state(_database_state(operation))
 
 
-def _database_state(operation: Operation, measured: Measured) -> str:
+def _database_state(operation: Operation) -> str:
     name = operation.database
     with suppress(OpsError):
         record = operation.journal.read()
@@ -95,9 +95,7 @@ def _database_state(operation: Operation, measured: Measured) -> str:
                 f"the database {name!r} is damaged or half restored and its writers are stopped; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"
             )
-        if measured.fault_at is None:
-            return f"the drill has not touched the database {name!r}"
-        return f"the database {name!r} holds its data"
+        return f"no damage of this drill is left in the database {name!r}"
     return f"the state of the database {name!r} is not known"
 
 

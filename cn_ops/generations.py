@@ -97,7 +97,7 @@ def draft(directory: Path, prefix: str, now: datetime) -> Iterator[Draft]:
     except OSError as error:
         raise explained(error, made.path(".dump"), "write").with_state(NOTHING_MADE) from error
     except OpsError as error:
-        error.with_state(NOTHING_MADE)
+        error.with_state(NOTHING_MADE).with_hint("mend the cause, then run the backup again")
         raise
     finally:
         made.aside(".dump").unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 
 
@@ -196,6 +197,11 @@ class Catalogue:
     def proven(self) -> tuple[Generation, ...]:
         """The generations that were restored once and found equal."""
         return tuple(one for one in self.generations if one.state is GenerationState.PROVEN)
+
+    @property
+    def passed_over(self) -> tuple[Generation, ...]:
+        """The damaged generations that are newer than the newest complete one: `latest` is older than it seems."""
+        return tuple(takewhile(lambda one: one.state is GenerationState.DAMAGED, self.generations))
 
 
 @dataclass(frozen=True)

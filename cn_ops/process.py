@@ -169,7 +169,7 @@ def started(
     with ExitStack() as streams:
         output = streams.enter_context(tempfile.TemporaryFile()) if stdout is None else None
         errors = streams.enter_context(tempfile.TemporaryFile())
-        with Path(os.devnull).open("rb") as nothing:
+        with process_group.signals_held(), Path(os.devnull).open("rb") as nothing:
             command = _launch(
                 argv,
                 env=env,
@@ -181,11 +181,9 @@ def started(
                 _new_group=True,
                 _preexec_fn=process_group.die_with_parent(),
             )
-        running = Running(argv, command, output, errors)
-        try:
-            yield running
-        finally:
-            running.end()
+            running = Running(argv, command, output, errors)
+            streams.callback(running.end)
+        yield running
 
 
 def run(
@@ -210,7 +208,7 @@ def run(
 
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> int:
     """Start a process that outlives this one, its output appended to ``log``; return its process id."""
-    with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
+    with process_group.signals_held(), log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         command = _launch(argv, env=env, cwd=cwd, user=None, _in=nothing, _out=output, _err=output, _new_session=True)
     return int(command.pid)
 

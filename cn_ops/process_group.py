@@ -6,8 +6,9 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -28,6 +29,30 @@ def lives(group: int) -> bool:
         return False
     # Zombies that nobody waits for are in the group as well.
     return any(_is_member(found, group) for found in psutil.process_iter())
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while a child is started, and deliver them when the block is left.
+
+    A fork calls back into Python, which prints and then forgets what a signal's handler raises there: the
+    command would go on as if nobody had asked it to stop.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other thread runs handlers
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in ours:
+            signal.signal(number, lambda which, _: came.append(which))
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for which in came[:1]:
+            signal.raise_signal(which)
 
 
 def die_with_parent() -> Callable[[], None] | None:

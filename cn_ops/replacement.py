@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.differences import Comparison, Stripped
-from cn_ops.errors import OperationFailed
+from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.generations import new_id
-from cn_ops.model import DatabaseProperties, Recreation
+from cn_ops.model import DatabaseProperties, Manifest, Recreation
 from cn_ops.names import Beside, beside
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import analyze, load, run_sql
@@ -42,14 +42,16 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         there = db.identity(connection, database) if db.exists(connection, database) else None
         # The dump's generation knows best; then the database that is there, or the one that a killed restore dropped.
         known = manifest.properties if manifest else db.properties(connection, database) if there else None
+        owner = operation.settings.stack.postgres.user
+        properties = known or _remembered(operation) or db.default_properties(connection, owner)
+        if missing := db.missing_roles(connection, properties):
+            raise _no_roles(database, missing, manifest)
         return Recreation(
             dump=str(source.path),
             sha256=sha256,
             database=database,
             system_identifier=db.system_identifier(connection),
-            properties=known
-            or _remembered(operation)
-            or db.default_properties(connection, operation.settings.stack.postgres.user),
+            properties=properties,
             manifest=str(source.generation.manifest_file) if source.generation else None,
             old_oid=there.database_oid if there else None,
             damaged=_is_damaged(operation, there.database_oid if there else None),
@@ -118,3 +120,13 @@ def _is_damaged(operation: Operation, live_oid: int | None) -> bool:
 def _remembered(operation: Operation) -> DatabaseProperties | None:
     left = operation.journal.read()
     return left.recreating.properties if left and left.recreating else None
+
+
+def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:
+    globals_file = manifest.globals_file if manifest else None
+    with_psql = f" with psql from {globals_file}, beside the dump," if globals_file else ""
+    return UsageError(
+        f"the database {database!r} belongs to roles that this server does not have: {', '.join(missing)}",
+        state="nothing was changed",
+        hint=f"make them{with_psql} or by CREATE ROLE, then restore again",
+    )

@@ -11,7 +11,7 @@ import cn_ops.postgres.database as db
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
 from cn_ops.differences import Comparison
 from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
-from cn_ops.generations import folder_lock
+from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import Recreation, RestoreResult
 from cn_ops.operation import Operation
@@ -53,9 +53,7 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error) from error
-    with operation.phases.phase("start writers") as step:
-        restarted = start_writers(operation)
-        step.detail = ", ".join(restarted) or "none ran before"
+    restarted = _start_writers(operation)
     generation = plan.source.generation
     return RestoreResult(
         source=plan.source.path,
@@ -75,6 +73,8 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
     with operation.phases.phase("check") as step:
         source = find_source(operation.settings.backup, wanted, cwd)
+        if wanted == "latest":
+            _warn_of_passed_over(operation)
         if operation.server not in operation.stack.running():
             operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
             operation.stack.start_postgres()
@@ -97,9 +97,27 @@ def undo_restore(operation: Operation) -> tuple[str, str]:
             names = undo(operation)
     except (OpsError, KeyboardInterrupt) as error:
         raise _failed(operation, error) from error
-    with operation.phases.phase("start writers") as step:
-        step.detail = ", ".join(start_writers(operation)) or "none ran before"
+    _start_writers(operation)
     return names
+
+
+def _warn_of_passed_over(operation: Operation) -> None:
+    settings = operation.settings.backup
+    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
+        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
+
+
+def _start_writers(operation: Operation) -> tuple[str, ...]:
+    with operation.phases.phase("start writers") as step:
+        try:
+            restarted = start_writers(operation)
+        except OpsError as error:
+            error.with_state(
+                f"the database {operation.database!r} is restored; not all of its writers run and are healthy"
+            ).with_hint("mend the cause; then `inv heal`, or any other command, starts them")
+            raise
+        step.detail = ", ".join(restarted) or "none ran before"
+    return restarted
 
 
 def _beside(operation: Operation, plan: Plan) -> Comparison | None:

@@ -32,29 +32,35 @@ def drop(connection: psycopg.Connection, database: str) -> None:
 
 def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
     """Make an empty database with these properties, from template0."""
+    connection.execute(creation(database, wanted, connection.info.server_version // 10_000))
+    for statement in _alterations(database, wanted):
+        connection.execute(statement)
+
+
+def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sql.Composed:
+    """Return the statement that makes the database."""
     options: list[tuple[str, str | None]] = [
         ("ENCODING", wanted.encoding),
         ("LC_COLLATE", wanted.collate),
         ("LC_CTYPE", wanted.ctype),
     ]
-    if wanted.locale_provider != "libc":
+    if server_major >= 15:  # always: without it, it would be the provider of template0
         options.append(("LOCALE_PROVIDER", wanted.locale_provider))
+    if wanted.locale_provider != "libc":
         options.append(("ICU_LOCALE" if wanted.locale_provider == "icu" else "BUILTIN_LOCALE", wanted.locale))
         options.append(("ICU_RULES", wanted.icu_rules))
     values = [
         sql.SQL("{} = {}").format(sql.SQL(key), sql.Literal(value)) for key, value in options if value is not None
     ]
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}").format(
-            sql.Identifier(database),
-            sql.Identifier(wanted.owner),
-            sql.Identifier(wanted.tablespace),
-            sql.Literal(wanted.connection_limit),
-            sql.SQL(" ").join(values),
-        )
+    return sql.SQL(
+        "CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}"
+    ).format(
+        sql.Identifier(database),
+        sql.Identifier(wanted.owner),
+        sql.Identifier(wanted.tablespace),
+        sql.Literal(wanted.connection_limit),
+        sql.SQL(" ").join(values),
     )
-    for statement in _alterations(database, wanted):
-        connection.execute(statement)
 
 
 def allow_connections(connection: psycopg.Connection, database: str, *, allowed: bool) -> None:

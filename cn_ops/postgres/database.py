@@ -126,6 +126,14 @@ def databases(connection: psycopg.Connection) -> tuple[str, ...]:
     return tuple(str(row[0]) for row in connection.execute("SELECT datname FROM pg_database ORDER BY 1"))
 
 
+def missing_roles(connection: psycopg.Connection, wanted: DatabaseProperties) -> tuple[str, ...]:
+    """Return the roles that a database's properties name and the server does not have."""
+    named = {wanted.owner, *(role for role, _ in wanted.settings if role)}
+    named |= {one.grantee for one in wanted.privileges or () if one.grantee}
+    known = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (sorted(named),)).fetchall()
+    return tuple(sorted(named - {row[0] for row in known}))
+
+
 def _privileges(connection: psycopg.Connection, database: str) -> tuple[Privilege, ...]:
     rows = connection.execute(
         "SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable"

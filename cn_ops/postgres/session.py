@@ -22,6 +22,7 @@ PINNED = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "bytea_output": "hex",
+    "client_encoding": "UTF8",
     "row_security": "off",
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0",

@@ -31,6 +31,7 @@ from cn_ops.text import readable_age, readable_bytes, readable_seconds
 # The blanks with which rich fills a table's last column, perhaps before the end of a colour.
 PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 NOT_MEASURED = "not measured"
+NONE_RAN = "none ran before, so none was started: `inv stack.up --no-build` starts the node"
 
 
 def drill_result(report: DrillReport, summary: Path) -> RenderableType:
@@ -85,7 +86,7 @@ def restore_result(result: RestoreResult) -> RenderableType:
             ("database", result.database),
             ("restored from", shown(result.source)),
             ("rows", rows),
-            ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else "none ran before"),
+            ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else NONE_RAN),
         ]
     )
 

@@ -6,8 +6,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -19,10 +19,12 @@ from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.base import Server
 from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
+from cn_ops.stack.compose_lifeline import lifeline
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
 
 CONNECT_SECONDS = 3.0
+UP = ("up", "--detach", "--no-build", "--no-deps")
 
 
 class ComposeStack:
@@ -36,6 +38,7 @@ class ComposeStack:
         self._postgres = settings.stack.postgres
         self._drill_service = settings.drill.service
         self._password: str | None = None
+        self._checked = False
         port = urlsplit(settings.application.base_url).port
         self._compose = Compose(
             settings.stack.compose,
@@ -61,7 +64,12 @@ class ComposeStack:
         return self._settings.writers
 
     def preflight(self) -> None:
-        """Check files, command, engine, the names of the services and whose the project's containers are."""
+        """Check files, command, engine, the names of the services and whose the project's containers are.
+
+        Once found to be there it is not looked for again.
+        """
+        if self._checked:
+            return
         self._compose.check()
         known = self._compose.services()
         for setting, name in (
@@ -76,6 +84,7 @@ class ComposeStack:
                     hint=f"its services: {', '.join(known)}",
                 )
         refuse_foreign(self._compose)
+        self._checked = True
 
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""
@@ -88,8 +97,9 @@ class ComposeStack:
         take it for the real one.
         """
         container = self._containers().get(self._postgres.service)
-        if container is None or not container.running:
-            self._compose.run("up", "--detach", "--no-build", "--no-deps", self._postgres.service)
+        self._unpause(container)
+        if container is None or not container.active:
+            self._compose.run(*UP, self._postgres.service)
         deadline = time.monotonic() + self._postgres.deadline
         wait = 0.05
         while time.monotonic() < deadline:
@@ -106,16 +116,16 @@ class ComposeStack:
 
     def up(self, services: Sequence[str]) -> None:
         """Create or renew the containers of services and wait until they are healthy."""
-        self._bring_up(services, ("up", "--detach", "--no-build", "--no-deps"))
+        self._bring_up(dict.fromkeys(services, UP))
 
     def start(self, services: Sequence[str]) -> None:
         """Start the containers that are there, as they are; make those that are missing."""
         there = self._containers()
-        for name in services:
-            self._bring_up([name], ("start",) if name in there else ("up", "--detach", "--no-build", "--no-deps"))
+        self._bring_up({name: ("start",) if name in there else UP for name in services})
 
     def stop(self, services: Sequence[str]) -> None:
         """Stop services; the engine kills what does not obey in time."""
+        self._end_left_commands()
         if not services:
             return
         patience = max(1, round(self._settings.stop_deadline))
@@ -125,8 +135,11 @@ class ComposeStack:
             raise OperationFailed(f"the services {', '.join(still)} do not stop")
 
     def running(self) -> tuple[str, ...]:
-        """Return what runs, the server first, then the writers in their order, then the rest."""
-        running = [one.service for one in self._containers().values() if one.running]
+        """Return what runs, the server first, then the writers in their order, then the rest.
+
+        What is paused, or waits to be restarted after a crash, counts: it would come back in the middle of a restore.
+        """
+        running = [one.service for one in self._containers().values() if one.active]
         order = {name: position for position, name in enumerate((self._postgres.service, *self.writers))}
         return tuple(sorted(running, key=lambda name: (order.get(name, len(order)), name)))
 
@@ -146,7 +159,8 @@ class ComposeStack:
 
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command in a new container of a service, which is gone afterwards, also when it is interrupted."""
-        name = f"{self._settings.compose.project}-once-{uuid.uuid4().hex[:12]}"
+        self._end_left_commands()
+        name = f"{self._once}{uuid.uuid4().hex[:12]}"
         once = ["run", "--rm", "-T", "--no-deps", f"--name={name}", f"--entrypoint={argv[0]}", service, *argv[1:]]
         try:
             return self._compose.run(*once)
@@ -173,7 +187,8 @@ class ComposeStack:
     ) -> Iterator[Running]:
         """Start a client tool in the server's container.
 
-        Ending the local client would leave the tool running in there: its sessions are ended as well.
+        Ending the local client would leave the tool running in there. One without input is ended by its
+        lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
         """
         session = f"cn-ops-{uuid.uuid4().hex[:12]}"
         password = self._known_password()
@@ -181,9 +196,12 @@ class ComposeStack:
         inside += ["-e", "PGPASSWORD"] if password else []
         secret = {"PGPASSWORD": password} if password else {}
         try:
-            with self._compose.started(
-                *inside, self._postgres.service, *argv, stdin=stdin, stdout=stdout, env=secret
-            ) as running:
+            with (
+                nullcontext((argv, stdin)) if stdin else lifeline(argv) as (command, source),
+                self._compose.started(
+                    *inside, self._postgres.service, *command, stdin=source, stdout=stdout, env=secret
+                ) as running,
+            ):
                 yield running
         except BaseException:
             with suppress(OpsError):
@@ -220,9 +238,11 @@ class ComposeStack:
         with scratch_container(self._compose, self._postgres, self.name) as server:
             yield server
 
-    def _bring_up(self, services: Sequence[str], command: Sequence[str]) -> None:
+    def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
         end = time.monotonic() + self._application.deadline
-        for name in services:
+        there = self._containers()
+        for name, command in commands.items():
+            self._unpause(there.get(name))
             self._compose.run(*command, name)
             if name == self._postgres.service:
                 self.start_postgres()
@@ -231,9 +251,25 @@ class ComposeStack:
             else:
                 self._wait_for_container(name, end)
 
+    @property
+    def _once(self) -> str:
+        """How the containers of commands that run once are named."""
+        return f"{self._settings.compose.project}-once-"
+
+    def _end_left_commands(self) -> None:
+        """End commands that a killed `run_once` left: such a seed writes on, and is no service that is stopped."""
+        listing = ("ps", "--all", "--quiet", "--filter", f"name=^/?{self._once}")
+        if left := self._compose.ask_engine(*listing).stdout.split():
+            self._compose.ask_engine("rm", "--force", *left)
+
+    def _unpause(self, container: Container | None) -> None:
+        if container and container.state == "paused":
+            self._compose.run("unpause", container.service)
+
     def _wait_for_application(self, name: str, end: float) -> None:
         url = self.base_url.rstrip("/") + self._application.health_path
-        wait_healthy(url, max(0.0, end - time.monotonic()), gave_up=lambda: self._ended_early(name))
+        left, total = max(0.0, end - time.monotonic()), self._application.deadline
+        wait_healthy(url, left, total=total, gave_up=lambda: self._ended_early(name))
 
     def _wait_for_container(self, name: str, end: float) -> None:
         wait = 0.05

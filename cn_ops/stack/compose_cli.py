@@ -23,6 +23,11 @@ OLDEST_COMPOSE = (2, 17)
 
 NO_DOCKER_HINT = "start or install Docker, or run on this machine alone with --stack=embedded"
 
+
+class ImageMissing(MissingError):
+    """An image that a service needs can be had nowhere."""
+
+
 # What engines and compose say, what it means, and the way out.
 REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
     (
@@ -46,7 +51,7 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
     (
         r"pull access denied|manifest (for .* )?(not found|unknown)|failed to resolve|no such host"
         r"|error getting credentials|registry|no such image",
-        MissingError,
+        ImageMissing,
         "an image is neither here nor can it be pulled",
         "check the image's name and the network, or name one that is here: CN_OPS_POSTGRES_IMAGE, CN_OPS_NODE_IMAGE; "
         "compose/ci/build-images makes equivalent ones from Debian packages",
@@ -70,6 +75,11 @@ class Container:
     def running(self) -> bool:
         """Whether it runs."""
         return self.state == "running"
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs, or may again without being started: paused, or restarted after each crash."""
+        return self.state in ("running", "restarting", "paused")
 
 
 class Compose:
@@ -99,12 +109,16 @@ class Compose:
 
     def run(self, *arguments: str, timeout: float | None = None, stdin: BinaryIO | None = None) -> Completed:
         """Run a compose command; what it refuses becomes an error for people."""
+        self._check_files()
         try:
             return process.run(
                 [*self.base, *arguments], env=self._environment, cwd=self._directory, timeout=timeout, stdin=stdin
             )
         except ProcessFailed as error:
-            raise explained(error) from error
+            refusal = explained(error)
+            if isinstance(refusal, ImageMissing):
+                refusal.message = f"{refusal.message}: {self._absent_images()}"
+            raise refusal from error
 
     def started(
         self, *arguments: str, stdin: BinaryIO | None, stdout: BinaryIO | None, env: Mapping[str, str]
@@ -130,13 +144,7 @@ class Compose:
 
         Raises ``UsageError`` or ``MissingError``.
         """
-        for file in (*self.settings.files, self.settings.env_file):
-            if file is not None and not file.is_file():
-                raise UsageError(
-                    f"the compose file {file} is not there",
-                    state="nothing was started",
-                    hint="set stack.compose.files (and env_file) in cn_ops.yaml, or use --stack=embedded",
-                )
+        self._check_files()
         self._check_version()
         self._check_engine()
 
@@ -158,6 +166,26 @@ class Compose:
         # One document a line since compose 2.21, one list before.
         rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
         return {row["Service"]: _container(row) for row in rows}
+
+    def _check_files(self) -> None:
+        for file in (*self.settings.files, self.settings.env_file):
+            if file is not None and not file.is_file():
+                raise UsageError(
+                    f"the compose file {file} is not there",
+                    state="nothing was started",
+                    hint="set stack.compose.files (and env_file) in cn_ops.yaml, or use --stack=embedded",
+                )
+        if not self._directory.is_dir():
+            raise UsageError(
+                f"the project directory {self._directory} is not there",
+                state="nothing was started",
+                hint="set stack.compose.directory in cn_ops.yaml",
+            )
+
+    def _absent_images(self) -> str:
+        images = sorted(set(process.run([*self.base, "config", "--images"], env=self._environment).stdout.split()))
+        absent = [one for one in images if self.ask_engine("image", "inspect", one, check=False).exit_code != 0]
+        return ", ".join(absent) or "it is not known which"
 
     def _check_version(self) -> None:
         command = shlex.split(self.settings.command)

@@ -62,7 +62,6 @@ class EmbeddedStack:
         """Check that there are binaries and that every named service is known."""
         for name in self.writers:
             self._services.settings(name)
-        self._layout.make()
         _ = self._cluster.binaries
 
     def build(self) -> None:

@@ -50,7 +50,8 @@ class Cluster:
     @property
     def binaries(self) -> Path:
         """The folder of the binaries; raises ``MissingError`` when there are none."""
-        if self._binaries is None:
+        # Removing the cluster removes the copy of the binaries that its account runs.
+        if self._binaries is None or not self._binaries.exists():
             self._binaries = binaries(self._bin_dir, self.layout)
         return self._binaries
 

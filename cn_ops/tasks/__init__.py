@@ -6,6 +6,8 @@ Only Invoke is imported here: `inv --list` must not pay for what a task needs wh
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from invoke.collection import Collection
 
 from cn_ops.tasks import backup, config, drill, restore, stack, verify
@@ -13,6 +15,7 @@ from cn_ops.tasks import backup, config, drill, restore, stack, verify
 
 def namespace() -> Collection:
     """Return a new collection with every task."""
+    # Of its own: Invoke takes the help out of a task when it first reads its arguments.
     tasks = Collection()
     for one in (
         drill.drill,
@@ -25,9 +28,9 @@ def namespace() -> Collection:
         verify.compare,
         config.config,
     ):
-        tasks.add_task(one)
+        tasks.add_task(deepcopy(one))
     services = Collection("stack")
     for one in (stack.up, stack.down, stack.status, stack.seed, stack.logs):
-        services.add_task(one)
+        services.add_task(deepcopy(one))
     tasks.add_collection(services)
     return tasks

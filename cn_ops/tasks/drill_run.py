@@ -34,7 +34,8 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
             state="nothing was started or changed",
             hint=f"the known ones: {', '.join(SCENARIOS)}",
         )
-    with locked("drill", stack) as operation:
+    # Checked in its first phase: the summary tells of that as well.
+    with locked("drill", stack, check=False) as operation:
         require_disposable(operation)
         if dry_run:
             _show_plan(operation, options, as_json=as_json)

@@ -115,7 +115,7 @@ def _option_row(argument: Argument) -> str:
             "on" if argument.default else "off",
             argument.help or "",
         )
-    default = "" if argument.default in (None, "") else f"`{argument.default}`"
+    default = "–" if argument.default in (None, "") else f"`{argument.default}`"
     return _row(f"`--{name}=…`", default, argument.help or "")
 
 

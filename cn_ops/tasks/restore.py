@@ -92,7 +92,7 @@ def restore(
 @task(help=help_of("stack", "json"))
 @guarded
 def heal(context: Context, stack: str = "", json: bool = False) -> None:
-    """Finish or undo what a killed command left: every other command that changes something does so first.
+    """Finish or undo what a killed command left, as backup, drill and stack.up do first.
 
     For example:
       inv heal

@@ -12,6 +12,7 @@ from cn_ops.tasks.guard import guarded, help_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cn_ops.phases import Step
     from cn_ops.settings import Settings
     from cn_ops.stack import Stack
 
@@ -25,21 +26,17 @@ def up(context: Context, stack: str = "", build: bool = True, json: bool = False
       inv stack.up
       inv stack.up --stack=embedded
     """
+    from cn_ops.errors import OpsError
     from cn_ops.heal import heal
     from cn_ops.tasks.setup import locked
 
     with locked("stack.up", stack) as operation:
         heal(operation)
         with operation.phases.phase("up") as step:
-            operation.stack.preflight()
-            if build:
-                step.advanced("build images")
-                operation.stack.build()
-            step.advanced("start the server")
-            operation.stack.start_postgres()
-            step.advanced("start the services")
-            operation.stack.up(operation.stack.writers)
-            step.detail = operation.stack.base_url
+            try:
+                _bring_up(operation.stack, step, build=build)
+            except OpsError as error:
+                raise error.with_state(_running_now(operation.stack)) from error
         _show_status(operation.settings, operation.stack, as_json=json, disposable=operation.disposable)
 
 
@@ -155,6 +152,26 @@ def _seeded(document: dict[str, object]) -> RenderableType:
     from cn_ops.report.terminal import fact_lines
 
     return fact_lines({name: len(one) if isinstance(one, list) else one for name, one in document.items()})
+
+
+def _bring_up(stack: Stack, step: Step, *, build: bool) -> None:
+    if build:
+        step.advanced("build images")
+        stack.build()
+    step.advanced("start the server")
+    stack.start_postgres()
+    step.advanced("start the services")
+    stack.up(stack.writers)
+    step.detail = stack.base_url
+
+
+def _running_now(stack: Stack) -> str:
+    from cn_ops.errors import OpsError
+
+    try:
+        return f"running: {', '.join(stack.running()) or 'nothing'}; the data is as it was"
+    except OpsError:
+        return "it is not known what runs"
 
 
 def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ from cn_ops.settings.load import load
 from cn_ops.stack.choose import Choice
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import ledger
+from tests.support.leftovers import run_id
 
 API, CLOCK = "ledger-api", "ledger-clock"
 LEDGER_WRITERS = (API, CLOCK)
@@ -181,9 +184,15 @@ class Node:
         EmbeddedStack(self._cleaned_by).down(volumes=True)
 
 
+def connected(stack: EmbeddedStack, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open a session in autocommit mode."""
+    conninfo = make_conninfo(**stack.conninfo(database), client_encoding="UTF8")
+    return psycopg.connect(conninfo, autocommit=True)
+
+
 def rows(stack: EmbeddedStack, statement: str, database: str) -> list[tuple[Any, ...]]:
     """Run SQL in a database of a stack; return what it answered."""
-    with psycopg.connect(make_conninfo(**stack.conninfo(database)), autocommit=True) as connection:
+    with connected(stack, database) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
@@ -191,14 +200,16 @@ def rows(stack: EmbeddedStack, statement: str, database: str) -> list[tuple[Any,
 def content(stack: EmbeddedStack, database: str) -> dict[str, tuple[int, str]]:
     """Return the number of rows and a hash over the text of all of them, for every table and sequence."""
     found: dict[str, tuple[int, str]] = {}
-    with psycopg.connect(make_conninfo(**stack.conninfo(database)), autocommit=True) as connection:
+    with connected(stack, database) as connection:
         tables = connection.execute(
-            "SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            "SELECT n.nspname, c.relname, c.relkind"
+            " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
             " WHERE c.relkind IN ('r', 'm', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
             " AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
         ).fetchall()
-        for schema, table in tables:
-            query = sql.SQL("SELECT t::text FROM {} AS t ORDER BY 1").format(sql.Identifier(schema, table))
+        for schema, table, kind in tables:
+            row = "(t.last_value, t.is_called)" if kind == "S" else "t"
+            query = sql.SQL(f"SELECT {row}::text FROM {{}} AS t ORDER BY 1").format(sql.Identifier(schema, table))
             texts = [row[0] for row in connection.execute(query)]
             digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
             found[f"{schema}.{table}"] = (len(texts), digest)
@@ -215,20 +226,27 @@ def node(folder: Path, document: Mapping[str, Any]) -> Iterator[Node]:
         made.clean()
 
 
-def bin_dir(folder: Path, source: Path, wrappers: Mapping[str, str]) -> Path:
-    """Make a folder of PostgreSQL's binaries in which some are shell scripts; ``{real}`` is the real one.
+@contextmanager
+def bin_dir(source: Path, wrappers: Mapping[str, str]) -> Iterator[Path]:
+    """Give a folder of PostgreSQL's binaries in which some are shell scripts; ``{real}`` is the real one.
 
     Everybody can enter it, for as root the server's account has to.
     """
-    made = folder / "installation" / "bin"
-    made.mkdir(parents=True)
-    for program in source.iterdir():
-        if program.name not in wrappers:
-            (made / program.name).symlink_to(program.resolve())
-    for name, script in wrappers.items():
-        (made / name).write_text(f"#!/bin/sh\n{script.replace('{real}', str((source / name).resolve()))}\n")
-        (made / name).chmod(0o755)
-    return made
+    top = Path(tempfile.mkdtemp(prefix=f"cn-ops-test-{run_id()}-", dir="/var/tmp"))
+    try:
+        made = top / "installation" / "bin"
+        made.mkdir(parents=True)
+        for folder in (top, made.parent, made):
+            folder.chmod(0o755)
+        for program in source.iterdir():
+            if program.name not in wrappers:
+                (made / program.name).symlink_to(program.resolve())
+        for name, script in wrappers.items():
+            (made / name).write_text(f"#!/bin/sh\n{script.replace('{real}', str((source / name).resolve()))}\n")
+            (made / name).chmod(0o755)
+        yield made
+    finally:
+        shutil.rmtree(top)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -7,13 +7,13 @@ import pwd
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import cn_ops
@@ -74,7 +74,7 @@ def _python(account: str | None) -> str:
 
 def _modules(account: str | None, top: Path) -> str:
     """Return a PYTHONPATH with the package and what it needs, in copies where the account cannot read them."""
-    needed = [Path(cn_ops.__file__).parent, Path(sysconfig.get_path("purelib"))]
+    needed = [Path(cn_ops.__file__).parent, Path(psycopg.__file__).parents[1]]
     if account is None or all(_run_as(account, ["ls", str(folder)]).returncode == 0 for folder in needed):
         return os.pathsep.join([str(needed[0].parent), str(needed[1])])
     package, libraries = top / "package", top / "libraries"

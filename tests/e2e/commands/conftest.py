@@ -12,14 +12,6 @@ from tests.e2e.commands import node
 from tests.e2e.commands.node import Node
 
 Make = Callable[..., Node]
-# The gate holds a dump up while a test locks it; the nap holds a restore up, which refreshes what was populated.
-NOTES = """
-create table notes (id int primary key, body text);
-insert into notes select n, 'ノート ' || n from generate_series(1, 20) as n;
-create table gate ();
-create table naps (seconds int);
-create materialized view napping as select pg_sleep(seconds) is null as slept from naps;
-"""
 
 
 @contextmanager
@@ -54,7 +46,6 @@ def shared_other(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with _made(node.other, tmp_path_factory.mktemp("shared")) as make:
         made = make()
         made.inv("stack.up").ok()
-        made.sql(NOTES)
         yield made
 
 
@@ -64,5 +55,6 @@ def other_node(shared_other: Node) -> Node:
     if shared_other.running() != {"db", "web", "worker"}:
         shared_other.inv("stack.up").ok()
     assert shared_other.journal() == ""
+    shared_other.sql("truncate naps")
     assert shared_other.sql("select count(*) from notes") == "20"
     return shared_other

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import yaml
 from psycopg.conninfo import make_conninfo
@@ -23,10 +25,12 @@ from tests.support.processes import wait_until
 from tests.support.stacks import COMPOSE_FILE, free_port
 
 OTHER_NODE = Path(__file__).with_name("other-node.yml")
+NOTES = Path(__file__).with_name("notes.sql")
 TASKS = "from cn_ops.tasks import namespace\n\nns = namespace()\n"
 # Nothing else on this machine may hold it: it is searched for in whatever the commands write.
 PASSWORD = "Kx9-only-for-tests-q7Zr"
 COMMAND_SECONDS = 180
+TOOLS = ("pg_dump", "pg_dumpall", "pg_restore", "psql")
 
 Settings = dict[str, Any]
 
@@ -78,6 +82,7 @@ class Node:
     environment: dict[str, str] = field(default_factory=dict)
     project: str = field(default_factory=lambda: f"{project_prefix()}-{uuid.uuid4().hex[:8]}")
     port: int = field(default_factory=free_port)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -113,17 +118,30 @@ class Node:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                # whoever runs the tests in the background may have Ctrl-C ignored
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
+        self.started.append(process)
         return Running(process, out, err)
 
     def inv(self, *arguments: str, **environment: str) -> Done:
         """Run `inv` to its end."""
-        running = self.start(*arguments, **environment)
-        try:
-            return running.done()
-        finally:
-            running.process.kill()
-            running.process.wait()
+        return self.start(*arguments, **environment).done()
+
+    def compose(self, *arguments: str) -> str:
+        """Run compose itself, on the node's own files."""
+        files = [part for file in self.settings["stack"]["compose"]["files"] for part in ("--file", file)]
+        done = subprocess.run(
+            ["docker", "compose", "--project-name", self.project, *files, *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def containers(self) -> dict[str, str]:
         """Return the state of each service's container, as the engine has it."""
@@ -166,11 +184,24 @@ class Node:
             yield
 
     def tools(self) -> list[str]:
-        """Return the client tools that run in the server's container."""
-        rows = docker("top", self.container(self.server), "-eo", "pid,args").splitlines()[1:]
-        return [
-            row for row in rows if any(f"{name} " in f"{row} " for name in ("pg_dump", "pg_restore", "pg_dumpall"))
-        ]
+        """Return the client tools that run in the server's container, each with its process id."""
+        rows = docker("top", self.container(self.server), "-eo", "pid,comm,args").splitlines()[1:]
+        return [row for row in rows if row.split()[1] in TOOLS]
+
+    def loading(self) -> bool:
+        """Whether a restore is filling the new database, as it does while it takes a nap."""
+        statement = "select count(*) from pg_stat_activity where datname = 'notes' and query ilike 'refresh%'"
+        return self.sql(statement, "postgres") != "0"
+
+    def clients(self) -> list[str]:
+        """Return the docker commands on this machine that work on the project."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                line = process.cmdline()
+                if process.name().startswith("docker") and any(self.project in word for word in line):
+                    found.append(" ".join(line))
+        return found
 
     def journal(self) -> str:
         """Return what is left to heal, '' for nothing."""
@@ -184,13 +215,22 @@ class Node:
             sorted(path.name for path in folder.iterdir() if path.name != ".cn-ops.lock") if folder.exists() else []
         )
 
+    def summary(self) -> dict[str, Any]:
+        """Return the newest drill's summary."""
+        results = self.folder / "test-results" / "community-node-recovery"
+        document: dict[str, Any] = json.loads((results / "latest-summary.json").read_text("utf-8"))
+        return document
+
     def log(self) -> str:
         """Return what the drills logged so far."""
         logs = sorted((self.folder / "tmp" / "logs" / "community-node-recovery").glob("*.log"))
         return "".join(log.read_text("utf-8") for log in logs)
 
     def remove(self) -> None:
-        """Remove everything of the project from the engine, whatever became of its files."""
+        """End its commands and remove everything of the project from the engine, whatever became of its files."""
+        for process in self.started:
+            process.kill()
+            process.wait()
         if containers := docker("ps", "--all", "--quiet", "--filter", self._label).split():
             docker("rm", "--force", "--volumes", *containers)
         for kind in ("volume", "network"):
@@ -214,6 +254,7 @@ def other(folder: Path, *overriding: str, **environment: str) -> Node:
     folder.mkdir(parents=True)
     files = ["node.yml"]
     shutil.copy(OTHER_NODE, folder / files[0])
+    shutil.copy(NOTES, folder)
     for number, text in enumerate(overriding):
         files.append(f"over-{number}.yml")
         (folder / files[-1]).write_text(text)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from cn_ops.errors import OperationFailed
-from cn_ops.postgres.database import major, split_names
+from cn_ops.postgres.database import creation, major, split_names
 from cn_ops.postgres.session import dbname, maintenance_database, qualified
+from tests.support.generations import properties
 
 NAME = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), min_size=1, max_size=30)
 
@@ -67,3 +68,18 @@ def test_maintenance_happens_beside_the_database() -> None:
 def test_qualified_names_are_quoted() -> None:
     assert qualified('cn_relay.we"ird').as_string() == '"cn_relay"."we""ird"'
     assert qualified("public.a.b").as_string() == '"public"."a.b"'
+
+
+def test_database_is_made_with_its_own_provider_of_locales() -> None:
+    icu = properties(locale_provider="icu", collate="C", ctype="C", locale="ja-JP", icu_rules="&a < b")
+    text = creation('we"ird', icu, 17).as_string()
+    assert text.startswith('CREATE DATABASE "we""ird" TEMPLATE = template0 OWNER = "cn"')
+    assert text.endswith("LOCALE_PROVIDER = 'icu' ICU_LOCALE = 'ja-JP' ICU_RULES = '&a < b'")
+    builtin = properties(locale_provider="builtin", locale="C.UTF-8")
+    assert creation("cn", builtin, 17).as_string().endswith("LOCALE_PROVIDER = 'builtin' BUILTIN_LOCALE = 'C.UTF-8'")
+
+
+def test_libc_is_named_where_the_server_knows_other_providers() -> None:
+    """Without it a database would take over the provider of template0."""
+    assert "LOCALE_PROVIDER = 'libc'" in creation("cn", properties(), 15).as_string()
+    assert "LOCALE_PROVIDER" not in creation("cn", properties(), 14).as_string()

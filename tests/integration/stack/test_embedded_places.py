@@ -1,0 +1,166 @@
+"""The embedded server: where it lives, for whom, and which folders it leaves as they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cn_ops.errors import MissingError, OperationFailed
+from cn_ops.settings import EmbeddedSettings
+from cn_ops.stack.embedded import EmbeddedStack
+from cn_ops.stack.embedded_layout import layout, wheel_binaries
+from tests.support import stacks
+from tests.support.ordinary import OrdinaryUser, ordinary_user
+from tests.support.servers import answers, postmaster
+from tests.support.stacks import EVERYTHING
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that the server's account cannot enter")
+
+FOLDERS = [
+    pytest.param('it\'s "$HOME" `id` \\ 100%20,?&=#; 日本語 🌸', id="special"),
+    pytest.param("/".join(["long" * 40] * 4), id="long"),
+]
+
+# Everything that an ordinary user does with a stack; printed is what the test looks at.
+USE = """
+import os, sys
+from pathlib import Path
+import psycopg
+from psycopg.conninfo import make_conninfo
+from cn_ops.settings import Settings
+from cn_ops.settings import EmbeddedSettings, PostgresSettings
+from cn_ops.stack.embedded import EmbeddedStack
+stack = EmbeddedStack(Settings(state=Path(sys.argv[1])))
+stack.preflight()
+stack.start_postgres()
+try:
+    with psycopg.connect(make_conninfo(**stack.conninfo("cn"))) as connection:
+        print(connection.execute("select current_setting('data_directory')").fetchone()[0])
+    print(os.geteuid(), stack.tool(["psql", "-XAtc", "select 1", "cn"]).stdout.strip())
+    if sys.argv[2:] == ["up"]:
+        stack.up(stack.writers)
+        print(*stack.running())
+finally:
+    stack.down(volumes=True)
+print("left" if Path(sys.argv[1]).exists() and os.listdir(sys.argv[1]) else "gone")
+"""
+
+
+def modes(path: Path) -> dict[Path, tuple[int, int, int]]:
+    found = {folder: folder.stat() for folder in (path, *path.parents)}
+    return {folder: (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) for folder, info in found.items()}
+
+
+@pytest.fixture(scope="module")
+def someone(postgres: None) -> Iterator[OrdinaryUser]:
+    with ordinary_user() as user:
+        yield user
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_ordinary_user_has_a_server_in_any_folder(someone: OrdinaryUser, folder: str) -> None:
+    done = someone.run(USE, str(someone.home / folder))
+    assert done.returncode == 0, done.stderr
+    place, says, left = done.stdout.splitlines()
+    assert place == str(someone.home / folder / "embedded" / "data")
+    assert says.split() == [str(someone.home.stat().st_uid), "1"]
+    assert says.split()[0] != "0"
+    assert left == "gone"
+
+
+def test_ordinary_user_has_the_services_and_no_folder_changes(someone: OrdinaryUser) -> None:
+    before = modes(someone.home)
+    done = someone.run(USE, str(someone.home / "state"), "up")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2].split() == list(EVERYTHING)
+    assert modes(someone.home) == before
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_server_starts_in_any_folder_that_only_its_owner_enters(postgres: None, tmp_path: Path, folder: str) -> None:
+    home = tmp_path / folder
+    home.mkdir(parents=True, mode=0o700)
+    before = {**modes(home), **modes(Path.home()), **modes(Path(sys.prefix))}
+    with stacks.embedded(home) as stack:
+        stack.start_postgres()
+        assert answers(stack, "select 1") == [(1,)]
+        assert {**modes(home), **modes(Path.home()), **modes(Path(sys.prefix))} == before
+    assert {**modes(home), **modes(Path.home()), **modes(Path(sys.prefix))} == before
+
+
+def test_nothing_listens_on_the_network(embedded_stack: EmbeddedStack) -> None:
+    embedded_stack.start_postgres()
+    assert answers(embedded_stack, "show listen_addresses") == [("",)]
+    assert psutil.Process(postmaster(embedded_stack)).net_connections("inet") == []
+
+
+def test_folders_of_the_cluster_are_its_owners_alone(embedded_stack: EmbeddedStack) -> None:
+    embedded_stack.start_postgres()
+    where = embedded_stack._layout
+    for folder in (where.data, where.sockets, where.server_log.parent, where.home):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+
+
+def test_two_stacks_live_side_by_side(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    with stacks.embedded(tmp_path / "other") as other:
+        embedded_stack.start_postgres()
+        other.start_postgres()
+        assert postmaster(other) != postmaster(embedded_stack)
+        other.down(volumes=True)
+        assert answers(embedded_stack, "select 1") == [(1,)]
+
+
+def test_removal_leaves_what_is_not_ours(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
+    embedded_stack.start_postgres()
+    mine = tmp_path / "the state" / "embedded" / "my notes"
+    mine.write_text("mine")
+    embedded_stack.down(volumes=True)
+    assert [mine] == list(mine.parent.iterdir())
+    assert not embedded_stack._layout.area.exists()
+
+
+def test_missing_binaries_are_named(postgres: None, tmp_path: Path) -> None:
+    settings = EmbeddedSettings(bin_dir=tmp_path / "nothing")
+    with (
+        stacks.embedded(tmp_path / "state", embedded=settings) as stack,
+        pytest.raises(MissingError, match="no PostgreSQL server in"),
+    ):
+        stack.preflight()
+
+
+@as_root
+def test_binaries_that_the_account_cannot_reach_are_copied(postgres: None, tmp_path: Path) -> None:
+    package = wheel_binaries().parents[1]
+    private = tmp_path / "only root"
+    private.mkdir(mode=0o700)
+    shutil.copytree(package, private / package.name)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), private / f"{package.name}.libs")
+    settings = EmbeddedSettings(bin_dir=private / package.name / "pginstall" / "bin")
+    with stacks.embedded(tmp_path / "state", embedded=settings) as stack:
+        stack.start_postgres()
+        assert answers(stack, "select 1") == [(1,)]
+        assert stack.tool(["pg_dump", "-Fc", "cn"]).exit_code == 0
+        assert stack._cluster.binaries.is_relative_to(stack._layout.area)
+        stack.down(volumes=True)
+        stack.start_postgres()
+        assert answers(stack, "select 2") == [(2,)]
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+@as_root
+def test_area_that_another_user_made_is_refused(tmp_path: Path) -> None:
+    where = layout(tmp_path / "embedded")
+    where.area.mkdir()
+    try:
+        shutil.chown(where.area, "nobody")
+        with pytest.raises(OperationFailed, match="is not ours"):
+            where.make()
+    finally:
+        where.area.rmdir()
