@@ -69,11 +69,8 @@ def restore(
     if finish or undo:
         (run_finish if finish else run_undo)(stack, yes=yes, as_json=json, dry_run=dry_run)
         return
-    with locked(
-        "restore", stack, **({"restore.strategy": ("--strategy", strategy)} if strategy else {})
-    ) as operation:
-        # A writer whose name is misspelled would go on writing while the database is replaced.
-        operation.stack.preflight()
+    over = {"restore.strategy": ("--strategy", strategy)} if strategy else {}
+    with locked("restore", stack, over=over) as operation:
         if dry_run:
             plan = plan_restore(operation, dump, Path.cwd())
             document = _document(plan)
@@ -103,7 +100,6 @@ def heal(context: Context, stack: str = "", json: bool = False) -> None:
     from cn_ops.tasks.show import print_json, show
 
     with locked("heal", stack) as operation:
-        operation.stack.preflight()
         healed = heal_stack(operation)
         phases = operation.phases.done
     if json:

@@ -13,7 +13,6 @@ from cn_ops.tasks.show import print_json, show
 def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     """Drop what earlier restores left beside the live database."""
     with locked("restore --finish", stack) as operation:
-        operation.stack.preflight()
         operation.require_server()
         names = [name for kind in (Beside.PREVIOUS, Beside.INCOMING) for name in databases_beside(operation, kind)]
         if names and not dry_run:
@@ -32,7 +31,6 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
 def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     """Swap the database that the last restore replaced back in."""
     with locked("restore --undo", stack) as operation:
-        operation.stack.preflight()
         operation.require_server()
         previous = databases_beside(operation, Beside.PREVIOUS)
         undone = ""
