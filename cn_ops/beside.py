@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.differences import Comparison
 from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.fingerprint import Comparison
 from cn_ops.generations import new_id
 from cn_ops.model import Recreation
 from cn_ops.names import Beside, beside, beside_pattern

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cn_ops.differences import Stripped, compare
+from cn_ops.differences import compare
 from cn_ops.errors import VerificationFailed
+from cn_ops.fingerprint import Stripped
 from cn_ops.generations import new_id
 from cn_ops.model import Recreation
 from cn_ops.names import Beside, beside

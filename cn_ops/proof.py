@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cn_ops.differences import Comparison, Difference, Stripped, compare, object_texts
+from cn_ops.differences import compare, object_texts
 from cn_ops.errors import VerificationFailed
-from cn_ops.fingerprint import Fingerprint
+from cn_ops.fingerprint import Comparison, Difference, Fingerprint, Stripped
 from cn_ops.generations import new_id
 from cn_ops.manifest import read_fingerprint
 from cn_ops.names import Beside, beside

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.differences import Comparison, Stripped
 from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import new_id
 from cn_ops.model import DatabaseProperties, Manifest, Recreation
 from cn_ops.names import Beside, beside
