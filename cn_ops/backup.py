@@ -9,7 +9,7 @@ from typing import Any
 
 from cn_ops import __version__
 from cn_ops.errors import MissingError, OpsError, VerificationFailed
-from cn_ops.fingerprint import Fingerprint
+from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
@@ -21,6 +21,7 @@ from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.prune import policy, prune
+from cn_ops.settings import ProbeSettings
 from cn_ops.text import readable_bytes
 
 Clock = Callable[[], datetime]
@@ -85,10 +86,13 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
                 sha256, size = dump_database(
                     stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
                 )
-            fingerprint = reading.finish(stack, operation.database, view.id)
+            fingerprint = reading.finish(stack, operation.database, view.id, _probes(operation.settings.probes))
             described = _described(operation, view)
         globals_sha256 = _dump_globals(operation, made)
         made.sync()
+        for answer in fingerprint.probes:
+            if answer.problem:
+                operation.phases.warn(f"probe {answer.probe.name!r} answers {answer.problem} on the live database")
         step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.tables)} tables"
         manifest = Manifest(
             id=made.id,
@@ -111,6 +115,10 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             **described,
         )
         return manifest, fingerprint
+
+
+def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:
+    return tuple(Probe(one.name, one.query, None if one.expect is None else str(one.expect)) for one in settings.sql)
 
 
 def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:

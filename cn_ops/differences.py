@@ -10,6 +10,7 @@ from cn_ops.fingerprint import (
     Comparison,
     Difference,
     Fingerprint,
+    ProbeAnswer,
     SchemaObject,
     SequenceState,
     Stripped,
@@ -33,6 +34,7 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTH
         *_objects(expected.objects, found.objects, stripped),
         *_named("extension", expected.extensions, found.extensions, lambda one: one.name),
         *_roles(expected, found),
+        *_probes(expected.probes, found.probes),
         *_database(expected, found, stripped),
     ]
     return Comparison(
@@ -156,6 +158,23 @@ def _roles(expected: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
     for role in expected.roles:
         if role.name in there and there[role.name] != role:
             yield Difference(f"role {role.name}", _shown(role), _shown(there[role.name]))
+
+
+def _probes(expected: Iterable[ProbeAnswer], found: Iterable[ProbeAnswer]) -> Iterator[Difference]:
+    """Compare answers; what has no answer, or one that is never right, is a difference even if it was so before."""
+    for name, was, now in _pairs(expected, found, lambda one: one.probe.name):
+        if now is None or was is None:
+            yield Difference(f"probe {name}", _answer(was), _answer(now))
+        elif now.problem:
+            yield Difference(f"probe {name}", now.probe.expect or _answer(was), now.problem)
+        elif now.probe.expect is None and was.answer != now.answer:
+            yield Difference(f"probe {name}", _answer(was), _answer(now))
+
+
+def _answer(one: ProbeAnswer | None) -> str:
+    if one is None:
+        return "not asked"
+    return one.problem or str(one.answer)
 
 
 def _database(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> Iterator[Difference]:

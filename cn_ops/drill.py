@@ -15,6 +15,7 @@ from cn_ops.drill_phases import DrillOptions, Measured
 from cn_ops.errors import Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
 from cn_ops.heal import heal
+from cn_ops.http_probes import ask_probes
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.writers import start_unless_recreating
@@ -52,6 +53,7 @@ def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, me
     phase.restart(operation)
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)
+    ask_probes(operation, state=f"the database {operation.database!r} is restored and equal")
     phase.stop_the_clock(measured)
     if options.prove_detection:
         phase.prove_detection(operation, restored, measured)

@@ -96,6 +96,33 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A question of the node's own: its query must answer ``expect``, or what it answered when the dump was made."""
+
+    name: str
+    query: str
+    expect: str | None
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """What a probe answered: one value, or a hash of its rows; ``error`` says why it did not."""
+
+    probe: Probe
+    answer: str | None
+    error: str | None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the answer cannot be accepted, whatever it was before."""
+        if self.error is not None:
+            return f"an error: {self.error}"
+        if self.probe.expect is not None and self.answer != self.probe.expect:
+            return str(self.answer)
+        return None
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """Everything that must be back after a recovery."""
 
@@ -108,6 +135,7 @@ class Fingerprint:
     objects: tuple[SchemaObject, ...]
     extensions: tuple[Extension, ...]
     roles: tuple[Role, ...]
+    probes: tuple[ProbeAnswer, ...]
     fingerprint_version: int = FINGERPRINT_VERSION
 
     @property

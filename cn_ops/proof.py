@@ -42,7 +42,8 @@ def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] 
     empty database says of itself after it was given the dump's schema.
     """
     expected = read_fingerprint(subject.manifest)
-    comparison = compare(expected, take(subject.server, subject.database, advanced), stripped)
+    probes = [one.probe for one in expected.probes]
+    comparison = compare(expected, take(subject.server, subject.database, advanced, probes), stripped)
     written = {difference.what for difference in comparison.differences} & object_texts(expected.objects).keys()
     if not written:
         return comparison

@@ -14,6 +14,7 @@ from cn_ops.model import DatabaseProperties, Manifest, Recreation
 from cn_ops.names import Beside, beside
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import analyze, load, run_sql
+from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.source import Source
@@ -28,8 +29,10 @@ def fill(server: Server, wanted: Recreation, after: Sequence[Path], said: Callab
     for script in after:
         said(f"run {script.name}")
         run_sql(server, target, script)
-    said("analyze")
     with session(server, target) as connection:
+        for done in repair(connection):
+            said(done)
+        said("analyze")
         analyze(connection)
 
 

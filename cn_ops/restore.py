@@ -13,6 +13,7 @@ from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
+from cn_ops.http_probes import ask_probes
 from cn_ops.model import Recreation, RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
@@ -54,6 +55,8 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error) from error
     restarted = _start_writers(operation)
+    if restarted:
+        ask_probes(operation, state=f"the database {operation.database!r} is restored, and its writers run")
     generation = plan.source.generation
     return RestoreResult(
         source=plan.source.path,

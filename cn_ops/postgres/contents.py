@@ -79,6 +79,10 @@ class Table:
     columns: tuple[str, ...]
 
 
+# What an extension repairs after a restore, because it holds the numbers of other objects.
+NUMBERED_COLUMNS = {("ag_catalog", "ag_graph"): {"graphid"}, ("ag_catalog", "ag_label"): {"graph"}}
+
+
 def pin_text(connection: psycopg.Connection) -> None:
     """Pin, for this transaction, what the text of values depends on."""
     for name, value in TEXT_SETTINGS.items():
@@ -88,7 +92,15 @@ def pin_text(connection: psycopg.Connection) -> None:
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
     """Return every table whose rows a dump holds: partitions and heirs by themselves, extensions' own left out."""
     rows = connection.execute(_TABLES.encode()).fetchall()
-    return tuple(Table(schema, name, condition, tuple(columns)) for schema, name, condition, columns in rows)
+    return tuple(
+        Table(
+            schema,
+            name,
+            condition,
+            tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
+        )
+        for schema, name, condition, columns in rows
+    )
 
 
 def table_content(connection: psycopg.Connection, table: Table) -> TableContent:

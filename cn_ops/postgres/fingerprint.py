@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
 
-from cn_ops.fingerprint import Fingerprint, LargeObjects, SequenceState, TableContent
+from cn_ops.fingerprint import Fingerprint, LargeObjects, Probe, SequenceState, TableContent
 from cn_ops.postgres import contents, objects
 from cn_ops.postgres.database import properties, server_version
+from cn_ops.postgres.probes import answers, probes_of
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.stack import Server
 
@@ -51,9 +52,10 @@ class Fingerprinting:
         self._stopped.set()
         self._connection.cancel_safe()
 
-    def finish(self, server: Server, database: str, snapshot_id: str) -> Fingerprint:
+    def finish(self, server: Server, database: str, snapshot_id: str, probes: Sequence[Probe] = ()) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, and the schema."""
         connection = self._connection
+        installed = objects.extensions(connection)
         after = {one.name: one for one in contents.sequences(connection)}
         return Fingerprint(
             server_version=server_version(connection),
@@ -63,8 +65,9 @@ class Fingerprinting:
             large_objects=self.large_objects,
             materialized_views=contents.materialized_views(connection),
             objects=objects.schema_objects(server, database, snapshot_id),
-            extensions=objects.extensions(connection),
+            extensions=installed,
             roles=objects.roles(connection),
+            probes=answers(connection, [*probes, *probes_of(installed, probes)]),
         )
 
 
@@ -89,12 +92,14 @@ def begin(view: Snapshot) -> Fingerprinting:
     return started
 
 
-def take(server: Server, database: str, advanced: Advanced = lambda _: None) -> Fingerprint:
+def take(
+    server: Server, database: str, advanced: Advanced = lambda _: None, probes: Sequence[Probe] = ()
+) -> Fingerprint:
     """Take the fingerprint of a database as it is now."""
     with snapshot(server, database) as view:
         started = begin(view)
         started.read_contents(advanced)
-        return started.finish(server, database, view.id)
+        return started.finish(server, database, view.id, probes)
 
 
 def _between(before: SequenceState, after: SequenceState) -> SequenceState:

@@ -212,6 +212,31 @@ class RestoreSettings(Section):
     )
 
 
+class SqlProbe(Section):
+    """A question to the database, asked in the dump's snapshot and again after every restore."""
+
+    name: Name = Field(description="What it is called.")
+    query: Argument = Field(description="SQL that changes nothing.")
+    expect: Integer | None = Field(
+        None, description="The number that it must answer (null: what it answered in the dump's snapshot)."
+    )
+
+
+class HttpProbe(Section):
+    """A question to the application, asked when it is back."""
+
+    name: Name = Field(description="What it is called.")
+    path: UrlPath = Field(description="Path, from application.base_url.")
+    status: Integer = Field(200, ge=100, le=599, description="The HTTP status that it must answer.")
+
+
+class ProbeSettings(Section):
+    """Questions of the node's own, for what equal data does not prove."""
+
+    sql: tuple[SqlProbe, ...] = Field((), description="Questions to the database.")
+    http: tuple[HttpProbe, ...] = Field((), description="Questions to the application.")
+
+
 class DrillSettings(Section):
     """The rehearsal: what is seeded, damaged, counted and cleaned up."""
 
@@ -243,5 +268,6 @@ class Settings(Section):
     application: ApplicationSettings = Field(default_factory=ApplicationSettings)
     backup: BackupSettings = Field(default_factory=BackupSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    probes: ProbeSettings = Field(default_factory=ProbeSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
     state: Location = Field(Path("tmp/cn-ops"), description="Folder of locks, journals and the embedded cluster.")
