@@ -22,6 +22,8 @@ from cn_ops.stack.compose_lifeline import lifeline
 from cn_ops.stack.compose_project import refuse_foreign
 
 CONNECT_SECONDS = 3.0
+# Compose writes it before lines of a log, whatever it is told of colours and wherever it writes.
+ERASE_LINE = "\x1b[2K"
 UP = ("up", "--detach", "--no-build", "--no-deps")
 
 
@@ -101,7 +103,7 @@ class ComposeStack:
         deadline = time.monotonic() + self._postgres.deadline
         wait = 0.05
         while time.monotonic() < deadline:
-            if self._accepts_connections():
+            if self._accepts_connections(max(0.1, deadline - time.monotonic())):
                 return
             self._refuse_ended(self._postgres.service)
             time.sleep(wait)
@@ -143,6 +145,7 @@ class ComposeStack:
 
     def down(self, *, volumes: bool) -> None:
         """Remove the containers and the network; with ``volumes`` the data too."""
+        self._end_left_commands()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("down", f"--timeout={patience}", *(["--volumes"] if volumes else []))
 
@@ -153,7 +156,7 @@ class ComposeStack:
 
     def logs(self, lines: int) -> str:
         """Return the last lines of every service."""
-        return self._compose.run("logs", "--no-color", f"--tail={lines}").stdout
+        return self._compose.run("logs", "--no-color", f"--tail={lines}").stdout.replace(ERASE_LINE, "")
 
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command in a new container of a service, which is gone afterwards, also when it is interrupted."""
@@ -294,20 +297,11 @@ class ComposeStack:
                 hint="look at `inv stack.logs`",
             )
 
-    def _accepts_connections(self) -> bool:
+    def _accepts_connections(self, timeout: float) -> bool:
+        asking = ("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._postgres.port))
         try:
-            self._compose.run(
-                "exec",
-                "-T",
-                self._postgres.service,
-                "pg_isready",
-                "-q",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self._postgres.port),
-            )
-        except OperationFailed:
+            self._compose.run("exec", "-T", self._postgres.service, *asking, timeout=timeout)
+        except (OperationFailed, TimedOut):
             return False
         return True
 
@@ -316,7 +310,8 @@ class ComposeStack:
 
     def _service_logs(self, name: str) -> str:
         with suppress(OpsError):
-            return self._compose.run("logs", "--no-color", "--no-log-prefix", "--tail=15", name).stdout
+            text = self._compose.run("logs", "--no-color", "--no-log-prefix", "--tail=15", name).stdout
+            return text.replace(ERASE_LINE, "")
         return ""
 
     def _server(self) -> Container:

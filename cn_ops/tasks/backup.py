@@ -27,7 +27,6 @@ def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool 
     from cn_ops.tasks.show import print_json, show
 
     with locked("backup", stack) as operation:
-        operation.stack.preflight()
         if dry_run:
             plan = plan_backup(operation)
             print_json(plan) if json else show(fact_lines(plan), "dry run: nothing was written")

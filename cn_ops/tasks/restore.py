@@ -44,8 +44,6 @@ def restore(
             hint="--dump=latest, --dump=ID or --dump=PATH; `inv backups` lists what there is",
         )
     with locked("restore", stack) as operation:
-        # A writer whose name is misspelled would go on writing while the database is replaced.
-        operation.stack.preflight()
         if dry_run:
             plan = plan_restore(operation, dump, Path.cwd())
             document = _document(plan)
@@ -75,7 +73,6 @@ def heal(context: Context, stack: str = "", json: bool = False) -> None:
     from cn_ops.tasks.show import print_json, show
 
     with locked("heal", stack) as operation:
-        operation.stack.preflight()
         healed = heal_stack(operation)
         phases = operation.phases.done
     if json:

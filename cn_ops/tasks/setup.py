@@ -53,7 +53,8 @@ def prepared(stack: str = "") -> Iterator[Prepared]:
 def locked(name: str, stack: str, *, check: bool = True) -> Iterator[Operation]:
     """Load the settings, choose the stack, hold its lock and check what it needs.
 
-    Whose project it is has to be known before anything of it is stopped, dumped or removed.
+    Whose project it is has to be known before anything of it is stopped, dumped or removed; and a writer whose
+    name is misspelled would go on writing while the database is replaced.
     """
     with prepared(stack) as ready, ready.operation(name) as held:
         if check:
