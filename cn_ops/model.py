@@ -73,8 +73,8 @@ class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
     ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that took its place, once it
-    exists. ``damaged`` says that a drill has damaged the old one on purpose. ``expected_rows`` is what
-    ``counted_table`` must hold afterwards, null when nobody knows.
+    exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
+    ``expected_rows`` is what ``counted_table`` must hold afterwards, null when nobody knows.
     """
 
     dump: str

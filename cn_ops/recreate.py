@@ -62,11 +62,8 @@ def finished(operation: Operation) -> None:
     operation.intend(recreating=None)
 
 
-def is_ours(operation: Operation, recorded: Recreation) -> bool:
-    """Whether what is there now is what the record speaks of, so that making it anew loses nothing.
-
-    Raises ``OperationFailed`` when a writer works on it: somebody has gone on by hand.
-    """
+def speaks_of(operation: Operation, recorded: Recreation) -> bool:
+    """Whether what is there now, or that nothing is, is what the record speaks of."""
     with session(operation.stack, maintenance_database(recorded.database)) as connection:
         if db.system_identifier(connection) != recorded.system_identifier:
             return False
@@ -75,7 +72,15 @@ def is_ours(operation: Operation, recorded: Recreation) -> bool:
         there = db.identity(connection, recorded.database).database_oid
     # Killed between its making and its record, the new one is known by being empty.
     made = recorded.new_oid is None and there != recorded.old_oid and _is_empty(operation, recorded.database)
-    if not (made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)):
+    return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
+
+
+def is_ours(operation: Operation, recorded: Recreation) -> bool:
+    """Whether making anew what the record speaks of loses nothing.
+
+    Raises ``OperationFailed`` when a writer works on it: somebody has gone on by hand.
+    """
+    if not speaks_of(operation, recorded):
         return False
     at_work = [name for name in operation.stack.writers if name in operation.stack.running()]
     if at_work:

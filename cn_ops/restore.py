@@ -10,10 +10,10 @@ import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OpsError, UsageError
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
-from cn_ops.model import DatabaseProperties, Manifest, Recreation, RestoreResult
+from cn_ops.model import Manifest, Recreation, RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.recreate import finished, recreate, verify
+from cn_ops.recreate import finished, recreate, speaks_of, verify
 from cn_ops.source import CheckedSource, Source, check_source, find_source
 from cn_ops.text import readable_bytes
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
@@ -80,12 +80,22 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
 
 
 def plan_recreation(operation: Operation, dump: Path, sha256: str, manifest: Manifest | None) -> Recreation:
-    """Say what is to be made anew, from what, and with which properties."""
+    """Say what is to be made anew, from what, and with which properties.
+
+    A database that an earlier command left half made keeps the properties on record, and stays on record as damaged.
+    """
     database = operation.database
+    unfinished = _unfinished(operation)
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
-        properties = db.properties(connection, database) if there else _remembered(operation, manifest)
-        properties = properties or db.default_properties(connection, operation.settings.stack.postgres.user)
+        if unfinished:
+            properties = unfinished.properties
+        elif there:
+            properties = db.properties(connection, database)
+        elif manifest:
+            properties = manifest.properties
+        else:
+            properties = db.default_properties(connection, operation.settings.stack.postgres.user)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)
         return Recreation(
@@ -97,13 +107,15 @@ def plan_recreation(operation: Operation, dump: Path, sha256: str, manifest: Man
             counted_table=manifest.counted_table if manifest else operation.settings.drill.count_table,
             expected_rows=manifest.counted_rows if manifest else None,
             old_oid=there.database_oid if there else None,
+            damaged=bool(unfinished and there),
         )
 
 
-def _warn_of_passed_over(operation: Operation) -> None:
-    settings = operation.settings.backup
-    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
-        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
+def _unfinished(operation: Operation) -> Recreation | None:
+    """Return what a killed command was making of the database that is there now, or of the one that is not."""
+    left = operation.journal.read()
+    recorded = left.recreating if left else None
+    return recorded if recorded and speaks_of(operation, recorded) else None
 
 
 def _replace_database(operation: Operation, recreation: Recreation) -> int | None:
@@ -148,12 +160,10 @@ def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None
     )
 
 
-def _remembered(operation: Operation, manifest: Manifest | None) -> DatabaseProperties | None:
-    """Return the properties of a database that is gone: those of an unfinished restore, or of the dump."""
-    left = operation.journal.read()
-    if left and left.recreating:
-        return left.recreating.properties
-    return manifest.properties if manifest else None
+def _warn_of_passed_over(operation: Operation) -> None:
+    settings = operation.settings.backup
+    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
+        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
 
 
 def _plan(operation: Operation, checked: CheckedSource) -> Plan:
