@@ -69,7 +69,9 @@ def whole_number(option: str, text: str | None, least: int) -> int | None:
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
     if number is None or number < least:
         raise UsageError(
-            f"{option} must be a whole number of at least {least}, got {text!r}", state="nothing was changed"
+            f"{option} must be a whole number of at least {least}, got {text!r}",
+            state="nothing was changed",
+            hint=f"for example {option}={least}",
         )
     return number
 
