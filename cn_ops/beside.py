@@ -19,7 +19,7 @@ from cn_ops.names import Beside, beside, beside_pattern
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, oid_of, verify
+from cn_ops.replacement import fill, finished, is_another_cluster, oid_of, verify
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
@@ -61,11 +61,14 @@ def is_swapped(operation: Operation, recorded: Recreation) -> bool:
 def settle(operation: Operation) -> str:
     """Finish a swap that was made, or drop what was not swapped in; return what everything is in, if it was known.
 
-    A database that a drill has damaged stays on record: it is to be restored.
+    A live database that is not whole stays on record: it is to be restored.
     """
     left = operation.journal.read()
     recorded = left.recreating if left else None
     if recorded is None or recorded.incoming is None:
+        return ""
+    if is_another_cluster(operation, recorded):
+        finished(operation)
         return ""
     swapped = is_swapped(operation, recorded)
     if not swapped:
@@ -93,7 +96,7 @@ def drop_beside(operation: Operation, names: Sequence[str]) -> None:
 
 
 def _live_state(recorded: Recreation) -> str:
-    return "is damaged, as the drill left it" if recorded.damaged else "is as it was"
+    return "is not whole, as it was before" if recorded.damaged else "is as it was"
 
 
 def undo(operation: Operation) -> tuple[str, str]:

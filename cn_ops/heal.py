@@ -9,11 +9,10 @@ from cn_ops.errors import OperationFailed
 from cn_ops.files import sha256
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
-from cn_ops.postgres.database import system_identifier
 from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.recreate import is_ours, recreate, verify_recreated
-from cn_ops.replacement import finished, oid_of, refuse_writers
+from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of
 from cn_ops.writers import start_writers
 
 
@@ -65,7 +64,7 @@ def end_left_sessions(operation: Operation) -> None:
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
     operation.stack.start_postgres()
     end_left_sessions(operation)
-    if _is_another_cluster(operation, recorded):
+    if is_another_cluster(operation, recorded):
         finished(operation)
         return "left the databases of another cluster alone"
     if recorded.incoming is not None:
@@ -81,10 +80,9 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
 
 
 def _heal_beside(operation: Operation, recorded: Recreation) -> str:
-    """Finish or drop what came in; restore what a drill has damaged, and only that."""
+    """Finish or drop what came in; restore what was not whole before, and only that."""
     state = settle(operation)
-    there = oid_of(operation, recorded.database)
-    if not recorded.damaged or there not in (None, recorded.old_oid):
+    if not speaks_of(operation, recorded):
         finished(operation)
         return state
     refuse_writers(operation, recorded)
@@ -94,11 +92,6 @@ def _heal_beside(operation: Operation, recorded: Recreation) -> str:
     swap(operation, made)
     finished(operation)
     return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
-
-
-def _is_another_cluster(operation: Operation, recorded: Recreation) -> bool:
-    with session(operation.stack, maintenance_database(recorded.database)) as connection:
-        return system_identifier(connection) != recorded.system_identifier
 
 
 def _require_dump(recorded: Recreation) -> None:

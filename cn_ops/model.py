@@ -73,11 +73,11 @@ class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
     ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
-    exists. ``damaged`` says that a drill has damaged the old one on purpose. ``manifest`` is the path of the
-    file that says what must be there afterwards, null when nobody knows. Without ``owners`` or ``privileges`` the
-    restore leaves those out. Beside the old one, the new database is
-    called ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the
-    old one is dropped first and both are null.
+    exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
+    ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
+    ``owners`` or ``privileges`` the restore leaves those out. Beside the old one, the new database is called
+    ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the old one
+    is dropped first and both are null.
     """
 
     dump: str

@@ -17,7 +17,7 @@ from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, is_empty, oid_of, refuse_writers, verify
+from cn_ops.replacement import fill, finished, oid_of, refuse_writers, speaks_of, verify
 
 
 def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> None:
@@ -43,16 +43,11 @@ def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[
 
 
 def is_ours(operation: Operation, recorded: Recreation) -> bool:
-    """Whether what is there now is what the record speaks of, so that making it anew loses nothing.
+    """Whether making anew what the record speaks of loses nothing.
 
-    Raises ``OperationFailed`` when a writer works on it.
+    Raises ``OperationFailed`` when a writer works on it: somebody has gone on by hand.
     """
-    there = oid_of(operation, recorded.database)
-    if there is None:
-        return True
-    # Killed between its making and its record, the new one is known by being empty.
-    made = recorded.new_oid is None and there != recorded.old_oid and is_empty(operation, recorded.database)
-    if not (made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)):
+    if not speaks_of(operation, recorded):
         return False
     refuse_writers(operation, recorded)
     return True

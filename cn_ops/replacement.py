@@ -10,7 +10,7 @@ import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import new_id
-from cn_ops.model import DatabaseProperties, Manifest, Recreation
+from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, beside
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import analyze, load, run_sql
@@ -37,16 +37,25 @@ def fill(server: Server, wanted: Recreation, after: Sequence[Path], said: Callab
 
 
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
-    """Say what is to be made anew, from what, how, and with which properties."""
+    """Say what is to be made anew, from what, how, and with which properties.
+
+    A live database that an earlier command left not whole stays on record as that until it is replaced.
+    """
     database, settings, manifest = operation.database, operation.settings.restore, source.manifest
     is_beside = settings.strategy == "beside"
     now = new_id(datetime.now(UTC))
+    left = unfinished(operation)
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
-        # The dump's generation knows best; then the database that is there, or the one that a killed restore dropped.
-        known = manifest.properties if manifest else db.properties(connection, database) if there else None
-        owner = operation.settings.stack.postgres.user
-        properties = known or _remembered(operation) or db.default_properties(connection, owner)
+        # The dump's generation knows best; then a record of what a killed restore dropped, then what is there.
+        if manifest:
+            properties = manifest.properties
+        elif left:
+            properties = left.properties
+        elif there:
+            properties = db.properties(connection, database)
+        else:
+            properties = db.default_properties(connection, operation.settings.stack.postgres.user)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)
         return Recreation(
@@ -57,7 +66,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             properties=properties,
             manifest=str(source.generation.manifest_file) if source.generation else None,
             old_oid=there.database_oid if there else None,
-            damaged=_is_damaged(operation, there.database_oid if there else None),
+            damaged=bool(left and there),
             owners=is_beside and settings.owners,
             privileges=is_beside and settings.privileges,
             incoming=beside(database, Beside.INCOMING, now) if is_beside else None,
@@ -102,6 +111,33 @@ def refuse_writers(operation: Operation, recorded: Recreation) -> None:
         )
 
 
+def is_another_cluster(operation: Operation, recorded: Recreation) -> bool:
+    """Whether the server is not the one that the record is about: small oids would be the same by chance."""
+    with session(operation.stack, maintenance_database(recorded.database)) as connection:
+        return db.system_identifier(connection) != recorded.system_identifier
+
+
+def speaks_of(operation: Operation, recorded: Recreation) -> bool:
+    """Whether the live database, or that there is none, is what the record calls not whole."""
+    if is_another_cluster(operation, recorded):
+        return False
+    there = oid_of(operation, recorded.database)
+    if recorded.incoming is not None:
+        return recorded.damaged and there in (None, recorded.old_oid)
+    if there is None:
+        return True
+    # Killed between its making and its record, the new one is known by being empty.
+    made = recorded.new_oid is None and there != recorded.old_oid and is_empty(operation, recorded.database)
+    return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
+
+
+def unfinished(operation: Operation) -> Recreation | None:
+    """Return the record of a live database that a drill or a killed restore has left not whole, if it is one."""
+    left = operation.journal.read()
+    recorded = left.recreating if left else None
+    return recorded if recorded and speaks_of(operation, recorded) else None
+
+
 def oid_of(operation: Operation, database: str) -> int | None:
     """Return a database's oid, or None when it is not there."""
     with session(operation.stack, maintenance_database(operation.database)) as connection:
@@ -112,17 +148,6 @@ def is_empty(operation: Operation, database: str) -> bool:
     """Whether a database has no relation of a user's."""
     with session(operation.stack, database) as connection:
         return db.is_empty(connection)
-
-
-def _is_damaged(operation: Operation, live_oid: int | None) -> bool:
-    """Whether the live database is one that a killed drill has damaged: until it is replaced, it is to be."""
-    left = operation.journal.read()
-    return bool(left and left.recreating and left.recreating.damaged and left.recreating.old_oid == live_oid)
-
-
-def _remembered(operation: Operation) -> DatabaseProperties | None:
-    left = operation.journal.read()
-    return left.recreating.properties if left and left.recreating else None
 
 
 def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:

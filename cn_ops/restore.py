@@ -46,10 +46,11 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
     Takes over what an earlier restore left: its database is made anew, its writers are started at the end.
     """
     with folder_lock(operation.settings.backup.directory, operation.name):
+        _require_server(operation)
+        settle(operation)
         plan = plan_restore(operation, wanted, cwd)
         confirm(plan)
         end_left_sessions(operation)
-        settle(operation)
         try:
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
@@ -78,9 +79,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
         source = find_source(operation.settings.backup, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
-        if operation.server not in operation.stack.running():
-            operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
-            operation.stack.start_postgres()
+        _require_server(operation)
         checked = check_source(operation.stack, source, step.advanced_bytes)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
         plan = _plan(operation, source, recreation, checked.archive.size_bytes)
@@ -102,6 +101,12 @@ def undo_restore(operation: Operation) -> tuple[str, str]:
         raise _failed(operation, error) from error
     _start_writers(operation)
     return names
+
+
+def _require_server(operation: Operation) -> None:
+    if operation.server not in operation.stack.running():
+        operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
+        operation.stack.start_postgres()
 
 
 def _warn_of_passed_over(operation: Operation) -> None:

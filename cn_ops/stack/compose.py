@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from cn_ops.application import wait_healthy
-from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
-from cn_ops.masking import remember
+from cn_ops.errors import OperationFailed, OpsError, TimedOut, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.base import Server
-from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
-from cn_ops.stack.compose_lifeline import lifeline
+from cn_ops.stack.compose_cli import Compose, Container
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
+from cn_ops.stack.compose_server import ComposeServer
 
-CONNECT_SECONDS = 3.0
+# Compose writes it before lines of a log, whatever it is told of colours and wherever it writes.
+ERASE_LINE = "\x1b[2K"
 UP = ("up", "--detach", "--no-build", "--no-deps")
 
 
@@ -37,7 +35,6 @@ class ComposeStack:
         self._application = settings.application
         self._postgres = settings.stack.postgres
         self._drill_service = settings.drill.service
-        self._password: str | None = None
         self._checked = False
         port = urlsplit(settings.application.base_url).port
         self._compose = Compose(
@@ -47,6 +44,7 @@ class ComposeStack:
                 **({"COMMUNITY_NODE_USER_API_PORT": str(port)} if port else {}),
             },
         )
+        self._server = ComposeServer(self._compose, self._postgres)
 
     @property
     def name(self) -> str:
@@ -103,7 +101,7 @@ class ComposeStack:
         deadline = time.monotonic() + self._postgres.deadline
         wait = 0.05
         while time.monotonic() < deadline:
-            if self._accepts_connections():
+            if self._server.accepts_connections(max(0.1, deadline - time.monotonic())):
                 return
             self._refuse_ended(self._postgres.service)
             time.sleep(wait)
@@ -145,6 +143,7 @@ class ComposeStack:
 
     def down(self, *, volumes: bool) -> None:
         """Remove the containers and the network; with ``volumes`` the data too."""
+        self._end_left_commands()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("down", f"--timeout={patience}", *(["--volumes"] if volumes else []))
 
@@ -155,7 +154,7 @@ class ComposeStack:
 
     def logs(self, lines: int) -> str:
         """Return the last lines of every service."""
-        return self._compose.run("logs", "--no-color", f"--tail={lines}").stdout
+        return self._compose.run("logs", "--no-color", f"--tail={lines}").stdout.replace(ERASE_LINE, "")
 
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command in a new container of a service, which is gone afterwards, also when it is interrupted."""
@@ -181,50 +180,15 @@ class ComposeStack:
         with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
             return running.wait(timeout)
 
-    @contextmanager
     def tool_started(
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
-    ) -> Iterator[Running]:
-        """Start a client tool in the server's container.
-
-        Ending the local client would leave the tool running in there. One without input is ended by its
-        lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
-        """
-        session = f"cn-ops-{uuid.uuid4().hex[:12]}"
-        password = self._known_password()
-        inside = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
-        inside += ["-e", "PGPASSWORD"] if password else []
-        secret = {"PGPASSWORD": password} if password else {}
-        try:
-            with (
-                nullcontext((argv, stdin)) if stdin else lifeline(argv) as (command, source),
-                self._compose.started(
-                    *inside, self._postgres.service, *command, stdin=source, stdout=stdout, env=secret
-                ) as running,
-            ):
-                yield running
-        except BaseException:
-            with suppress(OpsError):
-                self._end_session(session)
-            raise
+    ) -> AbstractContextManager[Running]:
+        """Start a client tool in the server's container; it is ended when the block is left."""
+        return self._server.tool_started(argv, stdin=stdin, stdout=stdout)
 
     def conninfo(self, database: str) -> dict[str, str]:
-        """Return the published loopback port, or the container's own address.
-
-        Raises ``MissingError`` when the server cannot be reached either way.
-        """
-        container = self._server()
-        password = self._known_password()
-        login = {"user": self._postgres.user, "dbname": database, **({"password": password} if password else {})}
-        for host, port in self._addresses(container):
-            with suppress(OSError), socket.create_connection((host, port), timeout=CONNECT_SECONDS):
-                return {"host": host, "port": str(port), **login}
-        raise MissingError(
-            f"{self._postgres.service} cannot be reached from here: "
-            "it publishes no port and its address does not answer",
-            state="nothing was changed",
-            hint=f'publish one on loopback in the compose file: ports: ["127.0.0.1::{self._postgres.port}"]',
-        )
+        """Return the published loopback port, or the container's own address."""
+        return self._server.conninfo(database)
 
     def free_bytes(self) -> int:
         """Return the free space of the file system that holds the data directory."""
@@ -232,11 +196,9 @@ class ComposeStack:
         columns = self.tool(["sh", "-c", script]).stdout.split()
         return int(columns[-3]) * 1024
 
-    @contextmanager
-    def scratch(self) -> Iterator[Server]:
+    def scratch(self) -> AbstractContextManager[Server]:
         """Start a container of the server's own image, without network and with a volume of its own."""
-        with scratch_container(self._compose, self._postgres, self.name) as server:
-            yield server
+        return scratch_container(self._compose, self._postgres, self.name)
 
     def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
         end = time.monotonic() + self._application.deadline
@@ -302,71 +264,14 @@ class ComposeStack:
                 hint="look at `inv stack.logs`",
             )
 
-    def _accepts_connections(self) -> bool:
-        try:
-            self._compose.run(
-                "exec",
-                "-T",
-                self._postgres.service,
-                "pg_isready",
-                "-q",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self._postgres.port),
-            )
-        except OperationFailed:
-            return False
-        return True
-
     def _containers(self) -> dict[str, Container]:
         return self._compose.containers()
 
     def _service_logs(self, name: str) -> str:
         with suppress(OpsError):
-            return self._compose.run("logs", "--no-color", "--no-log-prefix", "--tail=15", name).stdout
+            text = self._compose.run("logs", "--no-color", "--no-log-prefix", "--tail=15", name).stdout
+            return text.replace(ERASE_LINE, "")
         return ""
-
-    def _server(self) -> Container:
-        container = self._containers().get(self._postgres.service)
-        if container is None or not container.running:
-            raise MissingError(
-                f"the server {self._postgres.service} does not run",
-                state="nothing was changed",
-                hint="start it: `inv stack.up`",
-            )
-        return container
-
-    def _known_password(self) -> str | None:
-        if self._password is None:
-            configured = self._postgres.password
-            environment = {} if configured else container_environment(inspected(self._compose, self._server().id))
-            self._password = configured.get_secret_value() if configured else environment.get("POSTGRES_PASSWORD", "")
-            remember(self._password)
-        return self._password or os.environ.get("PGPASSWORD")
-
-    def _addresses(self, container: Container) -> Iterator[tuple[str, int]]:
-        for host, inside, outside in container.ports:
-            if inside == self._postgres.port:
-                yield ("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, outside)  # noqa: S104 - compared only
-        networks = inspected(self._compose, container.id)["NetworkSettings"]["Networks"]
-        for network in networks.values():
-            if network.get("IPAddress"):
-                yield (network["IPAddress"], self._postgres.port)
-
-    def _end_session(self, session: str) -> None:
-        query = f"select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{session}'"  # noqa: S608 - made of hex digits
-        password = self._known_password()
-        arguments = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", *(["-e", "PGPASSWORD"] if password else [])]
-        with self._compose.started(
-            *arguments,
-            self._postgres.service,
-            *("psql", "-X", "-d", "postgres", "-c", query),
-            stdin=None,
-            stdout=None,
-            env={"PGPASSWORD": password} if password else {},
-        ) as running:
-            running.wait(15, check=False)
 
 
 def _status(name: str, container: Container | None) -> ServiceStatus:

@@ -165,7 +165,9 @@ class Compose:
         text = self.run("ps", "--all", "--format", "json").stdout.strip()
         # One document a line since compose 2.21, one list before.
         rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
-        return {row["Service"]: _container(row) for row in rows}
+        found = [_container(row) for row in rows if not _is_one_off(row)]
+        # Of a service with several containers one that runs speaks for all: it writes.
+        return {one.service: one for one in sorted(found, key=lambda one: one.active)}
 
     def _check_files(self) -> None:
         for file in (*self.settings.files, self.settings.env_file):
@@ -236,6 +238,15 @@ def inspected(compose: Compose, container: str) -> dict[str, Any]:
     if not documents:
         raise OperationFailed(f"the container {container} is gone")
     return documents[0]
+
+
+def _is_one_off(row: Mapping[str, Any]) -> bool:
+    """Whether `compose run` made it: `ps --all` lists those among the service's own."""
+    labels = row.get("Labels")
+    if labels:
+        return "com.docker.compose.oneoff=True" in str(labels)
+    # compose before 2.21 gives no labels
+    return re.search(r"-(run|once)-[0-9a-f]{12}$", str(row.get("Name"))) is not None
 
 
 def _container(row: Mapping[str, Any]) -> Container:

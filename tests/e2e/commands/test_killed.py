@@ -77,6 +77,20 @@ def test_seed_of_a_killed_drill_does_not_write_on(other_node: Node) -> None:
     assert commands_that_run_once(other_node) == []
 
 
+def test_stack_goes_down_although_the_seed_of_a_killed_drill_runs(make_other: Make) -> None:
+    node = make_other()
+    node.settings["drill"]["seed"] = ["sleep", "600"]
+    node.configure()
+    killed = node.start("drill", "--no-build")
+    wait_for(lambda: commands_that_run_once(node), killed)
+    kill(killed)
+    node.inv("stack.down", "--volumes").ok()
+    assert commands_that_run_once(node) == []
+    assert node.containers() == {}
+    assert node.volumes() == []
+    assert node.journal() == ""
+
+
 def kill_drill_in(node: Node, begins: str) -> None:
     seen = node.log().count(begins)
     killed = node.start("drill", "--no-build")

@@ -54,6 +54,22 @@ def test_paused_writer_is_stopped_and_runs_again_after_a_restore(other_node: Nod
     assert other_node.running() == {"db", "web", "worker"}
 
 
+def test_writer_is_stopped_although_a_command_that_was_run_once_has_ended(other_node: Node) -> None:
+    other_node.inv("backup").ok()
+    other_node.compose("run", "--no-deps", "--entrypoint", "true", "worker")
+    restored = other_node.inv("restore", "--dump=latest", "--json").ok().document
+    assert restored["restarted"] == ["web", "worker"]
+
+
+def test_every_container_of_a_writer_is_stopped(other_node: Node) -> None:
+    other_node.inv("backup").ok()
+    other_node.compose("up", "--detach", "--no-deps", "--scale", "worker=2", "worker")
+    docker("stop", "--time", "1", other_node.container("worker").split()[1])
+    restored = other_node.inv("restore", "--dump=latest", "--json").ok().document
+    assert restored["restarted"] == ["web", "worker"]
+    other_node.compose("up", "--detach", "--no-deps", "--scale", "worker=1", "worker")
+
+
 def test_stack_with_a_paused_server_is_brought_up(other_node: Node) -> None:
     docker("pause", other_node.container("db"), other_node.container("worker"))
     other_node.inv("stack.up").ok()

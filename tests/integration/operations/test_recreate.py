@@ -1,0 +1,224 @@
+"""What a killed restore left is finished, and never is a database touched that is somebody else's work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import cn_ops.postgres.database as db
+from cn_ops.errors import OperationFailed, VerificationFailed
+from cn_ops.model import Recreation
+from cn_ops.postgres.session import session
+from cn_ops.recreate import recreate
+from cn_ops.restore import plan_recreation
+from cn_ops.stack.embedded import EmbeddedStack
+from tests.support.nodes import Node
+from tests.support.operations import Tools, back_up, bring_back, execute, heal_it, tells_everything
+
+HALF = "DROP SCHEMA cn_user CASCADE; TRUNCATE cn_relay.events CASCADE"
+
+
+class Left:
+    """A site with a backup, and the record of an operation that was killed."""
+
+    def __init__(self, site: Node) -> None:
+        self.site = site
+        self.before = site.content()
+        made = back_up(site)
+        with site.operation("restore") as operation:
+            self.plan = plan_recreation(operation, made.dump, made.manifest.sha256, made.manifest)
+
+    def record(self, recreating: Recreation, **others: object) -> None:
+        with self.site.operation("restore") as operation:
+            operation.intend(recreating=recreating, **others)
+
+    def oid(self) -> int:
+        with session(self.site.stack, "postgres") as connection:
+            return db.identity(connection, self.site.database).database_oid
+
+    def made_anew(self, server: EmbeddedStack) -> None:
+        execute(server, "DROP DATABASE {} WITH (FORCE)", self.site.database)
+        execute(server, "CREATE DATABASE {}", self.site.database)
+
+
+@pytest.fixture
+def left(site: Node) -> Left:
+    return Left(site)
+
+
+def test_killed_before_the_drop_leaves_the_database_as_it_was(left: Left) -> None:
+    left.site.rows("DELETE FROM cn_relay.event_topics")
+    there = left.site.content()
+    left.record(left.plan)
+    assert heal_it(left.site)
+    assert left.site.content() == there
+    assert left.site.journal is None
+
+
+def test_killed_between_drop_and_create_is_finished(left: Left, server: EmbeddedStack) -> None:
+    left.record(left.plan)
+    execute(server, "DROP DATABASE {}", left.site.database)
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+def test_killed_after_create_and_before_its_record_is_finished(left: Left, server: EmbeddedStack) -> None:
+    left.record(left.plan)
+    left.made_anew(server)
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+def test_killed_while_loading_is_finished(left: Left, server: EmbeddedStack) -> None:
+    left.made_anew(server)
+    left.site.rows("CREATE SCHEMA cn_relay; CREATE TABLE cn_relay.half (n int)")
+    left.record(replace(left.plan, new_oid=left.oid()))
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+    assert left.site.journal is None
+
+
+def test_damage_of_a_drill_is_undone(left: Left) -> None:
+    left.record(replace(left.plan, damaged=True))
+    left.site.rows(HALF)
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+def test_database_that_somebody_made_meanwhile_is_left_alone(left: Left, server: EmbeddedStack) -> None:
+    left.record(replace(left.plan, new_oid=left.oid() + 1_000_000))
+    left.made_anew(server)
+    left.site.rows("CREATE TABLE public.precious (n int); INSERT INTO public.precious VALUES (1)")
+    assert heal_it(left.site)
+    assert left.site.rows("SELECT n FROM public.precious") == [(1,)]
+    assert left.site.journal is None
+
+
+def test_database_with_content_that_nobody_recorded_is_left_alone(left: Left, server: EmbeddedStack) -> None:
+    left.record(left.plan)
+    left.made_anew(server)
+    left.site.rows("CREATE TABLE public.precious (n int); INSERT INTO public.precious VALUES (1)")
+    assert heal_it(left.site)
+    assert left.site.rows("SELECT n FROM public.precious") == [(1,)]
+
+
+def test_database_of_another_cluster_is_left_alone(left: Left, server: EmbeddedStack) -> None:
+    left.record(replace(left.plan, system_identifier="1", damaged=True))
+    left.site.rows(HALF)
+    there = left.site.content()
+    assert heal_it(left.site)
+    assert left.site.content() == there
+
+
+def test_missing_database_of_another_cluster_is_not_made(left: Left, server: EmbeddedStack) -> None:
+    left.record(replace(left.plan, system_identifier="1"))
+    execute(server, "DROP DATABASE {}", left.site.database)
+    assert heal_it(left.site)
+    with session(left.site.stack, "postgres") as connection:
+        assert not db.exists(connection, left.site.database)
+
+
+def test_half_restored_database_with_a_writer_at_work_is_refused(left: Left) -> None:
+    left.site.stack.start(left.site.stack.writers[:1])
+    left.record(replace(left.plan, damaged=True))
+    there = left.site.content()["cn_relay.events"]
+    with pytest.raises(OperationFailed, match=left.site.stack.writers[0]) as failed:
+        heal_it(left.site)
+    assert tells_everything(failed.value)
+    assert left.site.content()["cn_relay.events"] == there
+    assert left.site.journal is not None
+    left.site.stack.stop(left.site.stack.writers)
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+@pytest.mark.parametrize("change", ["gone", "changed"])
+def test_dump_that_is_gone_or_changed_is_never_loaded(left: Left, change: str) -> None:
+    left.record(replace(left.plan, damaged=True))
+    left.site.rows(HALF)
+    there = left.site.content()
+    dump = next(left.site.backups.glob("*.dump"))
+    if change == "gone":
+        dump.unlink()
+    else:
+        dump.write_bytes(dump.read_bytes()[:-1] + b"?")
+    with pytest.raises(OperationFailed, match="gone or has changed") as failed:
+        heal_it(left.site)
+    assert tells_everything(failed.value)
+    assert left.site.content() == there
+    assert left.site.journal is not None
+
+
+def test_restore_of_another_generation_takes_over_what_a_killed_one_left(left: Left, server: EmbeddedStack) -> None:
+    left.made_anew(server)
+    left.record(replace(left.plan, new_oid=left.oid()))
+    bring_back(left.site)
+    assert left.site.content() == left.before
+    assert left.site.journal is None
+
+
+@pytest.mark.parametrize("how", ["half restored", "half restored and not recorded", "damaged"])
+def test_restore_that_takes_over_and_is_killed_in_turn_does_not_pass_the_damage_off_as_whole(
+    left: Left, server: EmbeddedStack, how: str
+) -> None:
+    """The second restore finds a database of which it only knows the number: the record knows that it is half."""
+    if how == "damaged":
+        left.record(replace(left.plan, damaged=True))
+        left.site.rows(HALF)
+    else:
+        left.made_anew(server)
+        left.record(left.plan if how.endswith("recorded") else replace(left.plan, new_oid=left.oid()))
+    with left.site.operation("restore") as operation:
+        again = plan_recreation(operation, next(left.site.backups.glob("*.dump")), left.plan.sha256, None)
+        operation.intend(recreating=again)  # and here it is killed
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+@pytest.fixture
+def undroppable(left: Left, server: EmbeddedStack) -> Iterator[None]:
+    """A template cannot be dropped: the very first step of a restore fails."""
+    execute(server, "ALTER DATABASE {} IS_TEMPLATE true", left.site.database)
+    yield
+    execute(server, "ALTER DATABASE {} IS_TEMPLATE false", left.site.database)
+
+
+def test_failure_before_anything_is_touched_says_so_and_leaves_no_record(left: Left, undroppable: None) -> None:
+    with pytest.raises(OperationFailed, match="template") as failed:
+        bring_back(left.site)
+    assert "as it was" in failed.value.state
+    assert left.site.content() == left.before
+    assert left.site.journal is None
+
+
+def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(left: Left, undroppable: None) -> None:
+    left.record(replace(left.plan, damaged=True))
+    left.site.rows(HALF)
+    with pytest.raises(OperationFailed, match="template") as failed:
+        bring_back(left.site)
+    assert "as it was" not in failed.value.state
+    assert left.site.journal is not None
+    assert left.site.journal.recreating is not None
+
+
+def test_database_that_is_not_equal_afterwards_is_no_success(left: Left) -> None:
+    with left.site.operation("restore") as operation:
+        recreate(operation, replace(left.plan, expected_rows=301), lambda _: None)
+    with pytest.raises(VerificationFailed, match="300 rows after the restore, and had 301"):
+        heal_it(left.site)
+    assert left.site.journal is not None
+
+
+def test_another_database_is_never_touched_by_a_restore(left: Left, server: EmbeddedStack, tools: Tools) -> None:
+    other = f"{left.site.database}_other"
+    execute(server, "CREATE DATABASE {} TEMPLATE {}", other, left.site.database)
+    try:
+        with session(server, "postgres") as connection:
+            before = db.identity(connection, other)
+        bring_back(left.site)
+        with session(server, "postgres") as connection:
+            assert db.identity(connection, other) == before
+    finally:
+        execute(server, "DROP DATABASE {} WITH (FORCE)", other)
