@@ -256,7 +256,7 @@ def test_refused_confirmation_changes_nothing(site: Node) -> None:
 def test_load_that_fails_beside_leaves_the_live_database_and_nothing_else(site: Node, tools: Tools) -> None:
     before = site.content()
     back_up(site)
-    tools(site, pg_restore='case "$*" in *--clean*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
+    tools(site, pg_restore='case "$*" in *--exit-on-error*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
     with pytest.raises(OperationFailed) as failed:
         bring_back(site)
     assert "as it was" in failed.value.state
@@ -270,7 +270,7 @@ def test_load_in_place_that_fails_says_so_and_healing_finishes_it(new_site: NewS
     site: Node = new_site(restore={"strategy": "recreate"})
     before = site.content()
     made = back_up(site)
-    tools(site, pg_restore='case "$*" in *--clean*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
+    tools(site, pg_restore='case "$*" in *--exit-on-error*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
     with pytest.raises(OperationFailed) as failed:
         bring_back(site)
     assert "half restored" in failed.value.state
