@@ -102,7 +102,9 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
         )
     noticed, tried = summary.get("damage_noticed"), summary.get("damage_tried")
     if noticed != tried or tried == 0:
-        found.append(f"damage_noticed: must equal damage_tried ({_shown(tried)}, above 0 or null), is {_shown(noticed)}")
+        found.append(
+            f"damage_noticed: must equal damage_tried ({_shown(tried)}, above 0 or null), is {_shown(noticed)}"
+        )
     phases = summary.get("phases")
     return found + (_phase_problems(phases) if isinstance(phases, list) else [])
 

@@ -12,9 +12,11 @@ from cn_ops.fingerprint import (
     Fingerprint,
     LargeObjects,
     MaterializedView,
+    Membership,
     Role,
     SchemaObject,
     SequenceState,
+    SilencedConstraint,
     TableContent,
 )
 from cn_ops.manifest import write_manifest, write_proof
@@ -124,7 +126,11 @@ def fingerprint(**changes: Any) -> Fingerprint:
             SchemaObject("TABLE", "cn_relay", "events", "cn", "CREATE TABLE cn_relay.events (id text);"),
         ),
         extensions=(Extension("pgcrypto", "1.3", "public"),),
-        roles=(Role("auditor", ("LOGIN",), ("readers",), ("work_mem=4MB",)), Role("cn", ("SUPERUSER",), (), ())),
+        roles=(
+            Role("auditor", ("LOGIN",), (Membership("readers", ()),), ("work_mem=4MB",)),
+            Role("cn", ("SUPERUSER",), (), ()),
+        ),
+        silenced=(SilencedConstraint("cn_relay.events", "events_fkey"),),
     )
     return replace(ordinary, **changes)
 
