@@ -9,6 +9,7 @@ from cn_ops.settings.schema import (
     EmbeddedSettings,
     PostgresSettings,
     RestoreSettings,
+    ServerSettings,
     Settings,
     StackSettings,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "EmbeddedSettings",
     "PostgresSettings",
     "RestoreSettings",
+    "ServerSettings",
     "Settings",
     "StackSettings",
 ]

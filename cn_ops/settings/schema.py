@@ -114,12 +114,43 @@ class EmbeddedSettings(Section):
     )
 
 
+class ServerSettings(Section):
+    """Any PostgreSQL server, such as a managed one: cn-ops neither starts nor stops it.
+
+    The database of ``dsn`` is the live one. Without ``stop`` and ``start`` nothing that writes is stopped for a
+    restore.
+    """
+
+    dsn: Secret | None = Field(
+        None,
+        description="Where it is: `postgresql://user@host/database`, `host=… user=… dbname=…` or "
+        "`service=… dbname=…`. Better set in the environment when it holds a password.",
+    )
+    bin_dir: Location | None = Field(
+        None, description="Folder of pg_dump, pg_dumpall, pg_restore and psql (null: those on PATH)."
+    )
+    stop: Command | None = Field(None, description="Program and arguments that stop whatever writes to the database.")
+    start: Command | None = Field(
+        None, description="Program and arguments that start it again; both are set, or neither is."
+    )
+
+    @field_validator("start")
+    @classmethod
+    def _both_or_neither(cls, start: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        """Refuse one without the other: what was stopped would stay stopped."""
+        if "stop" in info.data and (start is None) != (info.data["stop"] is None):
+            raise said("must be set if, and only if, stack.server.stop is")
+        return start
+
+
 class PostgresSettings(Section):
     """The database server and the live database."""
 
     service: ServiceName = Field("community-node-postgres", description="Its compose service.")
-    database: Name = Field("cn", description="The live database.")
-    user: Name = Field("cn", description="The role that owns it and that cn-ops connects as.")
+    database: Name = Field("cn", description="The live database (server: that of the DSN).")
+    user: Name = Field(
+        "cn", description="The role that owns it and that cn-ops connects as (server: that of the DSN)."
+    )
     password: Secret | None = Field(
         None, description="Password (null: the container's POSTGRES_PASSWORD). Better set in the environment."
     )
@@ -130,16 +161,18 @@ class PostgresSettings(Section):
 class StackSettings(Section):
     """What runs the node."""
 
-    kind: Literal["auto", "compose", "embedded"] = Field(
-        "auto", description="What runs the node; auto takes compose where an engine answers, else embedded."
+    kind: Literal["auto", "compose", "embedded", "server"] = Field(
+        "auto",
+        description="What runs the node; auto takes compose where an engine answers, else embedded, and never server.",
     )
     disposable: Boolean | None = Field(
         None,
         description="Whether drills may destroy this stack's data. null: yes for the demo node's own compose file "
-        "and for the embedded stack, no for any other compose file.",
+        "and for the embedded stack, no for any other compose file and for a server.",
     )
     compose: ComposeSettings = Field(default_factory=ComposeSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     writers: tuple[ServiceName, ...] = Field(
         ("community-node-user-api", "community-node-bootstrap"),

@@ -51,7 +51,7 @@ class Stack(Server, Protocol):
 
     @property
     def kind(self) -> str:
-        """Its kind: `compose` or `embedded`."""
+        """Its kind: `compose`, `embedded` or `server`."""
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Stack(Server, Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where the application answers."""
+        """Where the application answers; empty when nothing says so."""
 
     @property
     def writers(self) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ class Stack(Server, Protocol):
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command once with a service's image and environment."""
 
-    def free_bytes(self) -> int:
-        """Return the free space where the server keeps its data."""
+    def free_bytes(self) -> int | None:
+        """Return the free space where the server keeps its data, or None when it cannot be known."""
 
     def scratch(self) -> AbstractContextManager[Server]:
         """Start a server of the same version that nobody else reaches, for the block, and remove it afterwards.
