@@ -42,7 +42,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         there = db.identity(connection, database) if db.exists(connection, database) else None
         # The dump's generation knows best; then the database that is there, or the one that a killed restore dropped.
         known = manifest.properties if manifest else db.properties(connection, database) if there else None
-        owner = operation.settings.stack.postgres.user
+        owner = connection.info.user
         properties = known or _remembered(operation) or db.default_properties(connection, owner)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)

@@ -9,10 +9,10 @@ from cn_ops.settings.schema import (
     EmbeddedSettings,
     PostgresSettings,
     RestoreSettings,
-    ServerSettings,
     Settings,
     StackSettings,
 )
+from cn_ops.settings.server import ServerSettings
 
 __all__ = [
     "ApplicationSettings",

@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from cn_ops.settings.section import Section
+from cn_ops.settings.server import ServerSettings
 from cn_ops.settings.types import (
     Argument,
     Boolean,
@@ -38,18 +40,6 @@ from cn_ops.settings.types import (
 DEMO_COMPOSE_FILE = Path("compose/docker-compose.test.yml")
 # Far more than anybody keeps; a slip of the keyboard is caught.
 MOST_GENERATIONS = 100_000
-
-
-class Section(BaseModel):
-    """Settings that belong together: frozen, and nothing unknown among them."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        # What editors show above a description: the name as it is typed.
-        field_title_generator=lambda name, _: name,
-    )
 
 
 class ComposeSettings(Section):
@@ -114,35 +104,6 @@ class EmbeddedSettings(Section):
     )
 
 
-class ServerSettings(Section):
-    """Any PostgreSQL server, such as a managed one: cn-ops neither starts nor stops it.
-
-    The database of ``dsn`` is the live one. Without ``stop`` and ``start`` nothing that writes is stopped for a
-    restore.
-    """
-
-    dsn: Secret | None = Field(
-        None,
-        description="Where it is: `postgresql://user@host/database`, `host=… user=… dbname=…` or "
-        "`service=… dbname=…`. Better set in the environment when it holds a password.",
-    )
-    bin_dir: Location | None = Field(
-        None, description="Folder of pg_dump, pg_dumpall, pg_restore and psql (null: those on PATH)."
-    )
-    stop: Command | None = Field(None, description="Program and arguments that stop whatever writes to the database.")
-    start: Command | None = Field(
-        None, description="Program and arguments that start it again; both are set, or neither is."
-    )
-
-    @field_validator("start")
-    @classmethod
-    def _both_or_neither(cls, start: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        """Refuse one without the other: what was stopped would stay stopped."""
-        if "stop" in info.data and (start is None) != (info.data["stop"] is None):
-            raise said("must be set if, and only if, stack.server.stop is")
-        return start
-
-
 class PostgresSettings(Section):
     """The database server and the live database."""
 
@@ -163,7 +124,7 @@ class StackSettings(Section):
 
     kind: Literal["auto", "compose", "embedded", "server"] = Field(
         "auto",
-        description="What runs the node; auto takes compose where an engine answers, else embedded, and never server.",
+        description="What runs the node; auto takes compose where an engine answers, else embedded; never server.",
     )
     disposable: Boolean | None = Field(
         None,

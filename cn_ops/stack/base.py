@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
@@ -67,6 +67,12 @@ class Stack(Server, Protocol):
 
     def preflight(self) -> None:
         """Check that what the stack needs is there; raises ``MissingError`` or ``UsageError``."""
+
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Raise ``MissingError`` unless the client tools are of a version that suits the server.
+
+        Beside the server they always are, and it is not asked for its own. ``force`` lets newer ones restore.
+        """
 
     def build(self) -> None:
         """Build the images of the services, where there are any."""

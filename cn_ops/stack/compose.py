@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -85,6 +85,9 @@ class ComposeStack:
                 )
         refuse_foreign(self._compose)
         self._checked = True
+
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Do nothing: the tools are the server's own."""
 
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""

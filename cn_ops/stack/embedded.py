@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -64,6 +64,9 @@ class EmbeddedStack:
         for name in self.writers:
             self._services.settings(name)
         _ = self._cluster.binaries
+
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Do nothing: the tools are the server's own."""
 
     def build(self) -> None:
         """Do nothing: there are no images."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -65,6 +66,10 @@ class ServerStack:
         for name in TOOLS:
             self.tools.path(name)
 
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Compare the client tools' version with the server's."""
+        self.tools.check(server_version(), restoring=restoring, force=force)
+
     def build(self) -> None:
         """Do nothing: there are no images."""
 
@@ -98,7 +103,7 @@ class ServerStack:
         """Return the server, which every session asks anyway, and the writers unless they were stopped from here."""
         return (self._settings.stack.postgres.service, *(() if self._stopped_marker.exists() else self.writers))
 
-    def down(self, *, volumes: bool) -> None:
+    def down(self, *, volumes: bool) -> None:  # noqa: ARG002 - the protocol's
         """Refuse: the server is not ours to end."""
         raise UsageError(
             f"the server {self.address.where} was not started by cn-ops, which neither starts, stops nor removes it",
@@ -118,18 +123,21 @@ class ServerStack:
         running = self.running()
         return (server, *(ServiceStatus(name, name in running, "", self.base_url) for name in self.writers))
 
-    def logs(self, lines: int) -> str:
+    def logs(self, lines: int) -> str:  # noqa: ARG002 - the protocol's
         """Say where to look: a server that is reached by a DSN keeps its log to itself."""
         return (
             f"{self.address.where} keeps its log itself: look in your provider's console, or on its machine in the "
             "folder that `SHOW log_directory` names; the services' logs are where they run"
         )
 
-    def run_once(self, service: str, argv: Sequence[str]) -> Completed:
+    def run_once(self, service: str, argv: Sequence[str]) -> Completed:  # noqa: ARG002 - the protocol's
         """Run a command here; it finds the database in DATABASE_URL and in libpq's variables."""
-        if shutil.which(argv[0]) is None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        program = shutil.which(argv[0], path=path)
+        if program is None:
             raise UsageError(f"the command `{argv[0]}` was not found", hint="is it installed in this environment?")
-        return process.run(argv, env={**self._environment(), "DATABASE_URL": self.address.url})
+        environment = {**self._environment(), "PATH": path, "DATABASE_URL": self.address.url}
+        return process.run([program, *argv[1:]], env=environment)
 
     def tool(
         self,
@@ -207,7 +215,7 @@ class ServerStack:
         if cluster_major(wheel) == major:
             return wheel
         raise MissingError(
-            f"no server of PostgreSQL {major} is here to restore into for a proof; the wheel's is {cluster_major(wheel)}",
+            f"a proof needs the programs of a server of PostgreSQL {major} on this machine, and there are none",
             state="nothing was changed",
             hint=f"install it (Debian: apt-get install postgresql-{major}; it need not run), or set "
             "stack.server.bin_dir to a folder with initdb and postgres of that version",

@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?:\[(?P<v6>[^]]+)\](?=[:/?,]|\Z)|(?!\[)(?P<host>[^:/?,]*))
 
 
 class BadDsn(ValueError):
-    """A DSN that cannot be read; the message completes "stack.server.dsn: …" and holds nothing of the DSN's values."""
+    """A DSN that cannot be used; the message completes "stack.server.dsn: …" and holds no secret."""
 
 
 def parse_dsn(text: str) -> dict[str, str]:
@@ -51,7 +51,7 @@ def _url(rest: str) -> dict[str, str]:
 
 
 def _query(text: str) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for part in text.removesuffix("&").split("&") if text else ():
         name, equals, value = part.partition("=")
         if not equals or "=" in value:

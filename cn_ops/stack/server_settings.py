@@ -16,6 +16,8 @@ from cn_ops.stack.server_address import Address, address_of
 from cn_ops.stack.server_dsn import BadDsn, parse_dsn
 
 DSN = "stack.server.dsn"
+# What the server is called beside the writers, unless stack.postgres.service says so.
+SERVICE = "server"
 
 
 def with_server(loaded: Loaded, environment: Mapping[str, str]) -> Loaded:
@@ -45,8 +47,11 @@ def _checked(address: Address) -> Address:
 
 def _replaced(loaded: Loaded, address: Address) -> Loaded:
     stack = loaded.settings.stack
-    postgres = stack.postgres.model_copy(update={"database": address.database, "user": address.user})
-    sources = {**loaded.sources, **{f"stack.postgres.{name}": loaded.sources[DSN] for name in ("database", "user")}}
+    found = {"database": address.database, "user": address.user}
+    if "service" not in stack.postgres.model_fields_set:
+        found["service"] = SERVICE
+    postgres = stack.postgres.model_copy(update=found)
+    sources = {**loaded.sources, **{f"stack.postgres.{name}": loaded.sources[DSN] for name in found}}
     return replace(
         loaded,
         settings=loaded.settings.model_copy(update={"stack": stack.model_copy(update={"postgres": postgres})}),

@@ -30,7 +30,7 @@ class Tools:
             raise MissingError(
                 f"{name} is not in {self._bin_dir or 'any folder of PATH'}",
                 state=NOTHING,
-                hint=f"install PostgreSQL's client tools (Debian: apt-get install postgresql-client), {_or_bin_dir()}",
+                hint=f"install PostgreSQL's client tools (Debian: postgresql-client), {_or_bin_dir()}",
             )
         return Path(found)
 
