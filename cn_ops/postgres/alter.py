@@ -86,8 +86,8 @@ def end_sessions(connection: psycopg.Connection, database: str) -> None:
     if roles := out_of_reach(connection, database):
         raise UsageError(
             f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)} in {database!r}",
-            hint=f"end them, or let it: GRANT pg_signal_backend TO {connection.info.user} (enough unless they are a "
-            "superuser's), or stop those services with stack.server.stop",
+            hint="end them, or stop what holds them (stack.server.stop); before later backups, "
+            f"GRANT pg_signal_backend TO {connection.info.user} lets it end all but superusers'",
         )
     connection.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

@@ -147,9 +147,9 @@ def test_session_that_may_not_be_ended_refuses_the_swap_and_changes_nothing(
 
 def test_session_is_ended_by_one_who_may_signal_backends(site: ServerSite, tcp: TcpServer) -> None:
     before = site.content()
-    back_up(site)
     tcp.execute("GRANT pg_signal_backend TO {}", "tenant")
     try:
+        back_up(site)
         with somebody(tcp, site, APPLICATION) as connection:
             bring_back(site)
             with pytest.raises(psycopg.OperationalError):
