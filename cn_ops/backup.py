@@ -15,11 +15,12 @@ from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
-from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
+from cn_ops.postgres.database import count_rows, identity, may_read_passwords, properties, server_version, size_bytes
 from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
 from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
+from cn_ops.postgres.tools import check_tools
 from cn_ops.prune import policy, prune
 from cn_ops.settings import ProbeSettings
 from cn_ops.text import readable_bytes
@@ -36,6 +37,7 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     """Back the live database up; a failure leaves no generation and prunes nothing."""
     settings = operation.settings.backup
     operation.require_server()
+    check_tools(operation.stack, restoring=False)
     with folder_lock(settings.directory, operation.name):
         end_left_sessions(operation)
         with draft(settings.directory, settings.prefix, clock()) as made:
@@ -60,6 +62,7 @@ def plan_backup(operation: Operation) -> dict[str, object]:
     """Check what a backup needs and say what it would do; nothing is written."""
     settings = operation.settings.backup
     operation.require_server()
+    check_tools(operation.stack, restoring=False)
     with session(operation.stack, operation.database) as connection:
         return {
             "database": operation.database,
@@ -135,14 +138,19 @@ def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
 def _dump_globals(operation: Operation, made: Draft) -> str | None:
     if not operation.settings.backup.globals:
         return None
+    with session(operation.stack, operation.database) as connection:
+        passwords, role = may_read_passwords(connection), connection.info.user
+    if not passwords:
+        operation.phases.warn(
+            f"roles are dumped without their passwords, which {role!r} may not read: after the loss of the whole "
+            "server, passwords have to be set anew"
+        )
     try:
-        return dump_globals(operation.stack, made.globals)[0]
+        return dump_globals(operation.stack, made.globals, passwords=passwords)[0]
     except MissingError:
         raise
     except OpsError as error:
-        raise error.with_hint(
-            "roles can be read by a superuser only; `backup.globals: false` leaves them out"
-        ) from error
+        raise error.with_hint("`backup.globals: false` leaves the roles out") from error
 
 
 def _read_back(operation: Operation, made: Draft, manifest: Manifest) -> None:

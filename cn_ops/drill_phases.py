@@ -22,6 +22,7 @@ from cn_ops.model import BackupResult, Recreation
 from cn_ops.operation import Operation
 from cn_ops.phases import Phases, Within
 from cn_ops.postgres.session import session
+from cn_ops.postgres.tools import check_tools
 from cn_ops.seed import Seeded, run_cleanup, run_seed
 from cn_ops.writers import start_writers, stop_writers
 
@@ -71,11 +72,34 @@ def require_disposable(operation: Operation) -> None:
         )
 
 
+def require_possible(operation: Operation, scenario: Scenario, options: DrillOptions) -> None:
+    """Refuse what cannot be rehearsed on this stack, before anything is started or damaged."""
+    if operation.stack.kind != "server":
+        return
+    if scenario.loses_cluster:
+        raise UsageError(
+            f"the scenario {scenario.name} cannot be drilled on {operation.stack.name}: it takes the server with its "
+            "volume away, and cn-ops did not make this one",
+            state="nothing was started or changed",
+            hint="drill it with --stack=compose or --stack=embedded, or take another: `inv drill --list-scenarios`",
+        )
+    if options.prove_detection:
+        with session(operation.stack, operation.database) as connection:
+            if not db.is_superuser(connection):
+                raise UsageError(
+                    f"--prove-detection needs a superuser, and {connection.info.user!r} is none: it damages a copy "
+                    "with session_replication_role = replica",
+                    state="nothing was started or changed",
+                    hint="leave it out here, and prove the detection with --stack=embedded",
+                )
+
+
 def bring_up(operation: Operation, options: DrillOptions, measured: Measured) -> None:
     """Build the images and start the server and the writers, on record what ran before."""
     stack = operation.stack
     with operation.phases.phase("up") as step:
         stack.preflight()
+        check_tools(stack, restoring=True)
         running = stack.running()
         wanted = (operation.server, *stack.writers)
         record = operation.journal.read()
@@ -117,7 +141,7 @@ def baseline(operation: Operation, seeded: Seeded | None, measured: Measured) ->
                 hint="set drill.seed to a command that makes some, or drill.count_table to a table with rows",
             )
         step.detail = f"{rows} rows in {settings.drill.count_table}"
-        if settings.application.read_path is None:
+        if settings.application.read_path is None or not operation.stack.base_url:
             return None
         page = _read(operation)
         if seeded and (absent := [one for one in seeded.event_ids if one not in page.text]):
@@ -161,6 +185,9 @@ def check_health(operation: Operation) -> None:
     """Ask the application itself, with every writer back."""
     settings = operation.settings.application
     with operation.phases.phase("healthy") as step:
+        if not operation.stack.base_url:
+            step.skip("application.base_url is not set")
+            return
         url = operation.stack.base_url.rstrip("/") + settings.health_path
         wait_healthy(url, settings.deadline)
         step.detail = url
@@ -170,7 +197,7 @@ def verify_application(operation: Operation, before: Page | None, measured: Meas
     """Require that the application serves every entry that it served before the fault."""
     with operation.phases.phase("verify application") as step:
         if before is None:
-            step.skip("application.read_path is null")
+            step.skip("application.read_path is null, or application.base_url is not set")
             return
         after = _read(operation)
         measured.entries_after = len(after.entries)

@@ -53,7 +53,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         elif there:
             properties = db.properties(connection, database)
         else:
-            properties = db.default_properties(connection, operation.settings.stack.postgres.user)
+            properties = db.default_properties(connection, connection.info.user)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)
         both = (Beside.INCOMING, Beside.PREVIOUS)

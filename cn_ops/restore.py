@@ -18,6 +18,7 @@ from cn_ops.model import Recreation, RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.tools import check_tools
 from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, plan_recreation
 from cn_ops.source import Source, check_source, find_source
@@ -27,28 +28,34 @@ from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
 @dataclass(frozen=True)
 class Plan:
-    """What a restore is about to do, after every check; sizes in bytes, ``size_now`` null for no database."""
+    """What a restore is about to do, after every check.
+
+    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known.
+    """
 
     source: Source
     recreation: Recreation
     dump_bytes: int
     size_now: int | None
-    free_bytes: int
+    free_bytes: int | None
     writers: tuple[str, ...]
 
 
 Confirm = Callable[[Plan], None]
 
 
-def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> RestoreResult:
+def restore(
+    operation: Operation, wanted: str, cwd: Path, confirm: Confirm, *, force_version: bool = False
+) -> RestoreResult:
     """Restore what `--dump` names; ``confirm`` raises to stop before anything is touched.
 
+    ``force_version`` lets client tools of a newer major version than the server's try it.
     Takes over what an earlier restore left: its database is made anew, its writers are started at the end.
     """
     with folder_lock(operation.settings.backup.directory, operation.name):
         _require_server(operation)
         settle(operation)
-        plan = plan_restore(operation, wanted, cwd)
+        plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
         end_left_sessions(operation)
         try:
@@ -73,18 +80,20 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
     )
 
 
-def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
+def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
     with operation.phases.phase("check") as step:
         source = find_source(operation.settings.backup, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
         _require_server(operation)
+        check_tools(operation.stack, restoring=True, force=force_version)
         checked = check_source(operation.stack, source, step.advanced_bytes)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
         plan = _plan(operation, source, recreation, checked.archive.size_bytes)
-        _check_space(plan)
+        _check_space(operation, plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
+    _warn_of_writers(operation)
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan
@@ -126,6 +135,22 @@ def _start_writers(operation: Operation) -> tuple[str, ...]:
             raise
         step.detail = ", ".join(restarted) or "none ran before"
     return restarted
+
+
+def _warn_of_writers(operation: Operation) -> None:
+    """Say what nobody will stop, and whose sessions cannot be ended: better known before than at the swap."""
+    if not operation.stack.writers:
+        operation.phases.warn(
+            "no service is stopped, for stack.server.stop and stack.server.start are not set: what is written until "
+            "the swap goes to the old database, and every session there is ended then"
+        )
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        roles = db.out_of_reach(connection, operation.database)
+        if roles:
+            operation.phases.warn(
+                f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)}: unless they are "
+                "gone by then, the swap is refused and nothing is changed"
+            )
 
 
 def _beside(operation: Operation, plan: Plan) -> Comparison | None:
@@ -182,7 +207,7 @@ def _plan(operation: Operation, source: Source, recreation: Recreation, dump_byt
     with session(stack, maintenance_database(operation.database)) as connection:
         if not db.may_create_databases(connection):
             raise UsageError(
-                f"the role {operation.settings.stack.postgres.user!r} may not create databases",
+                f"the role {connection.info.user!r} may not create databases",
                 state="nothing was changed",
                 hint="a superuser can grant it: ALTER ROLE … CREATEDB",
             )
@@ -198,9 +223,14 @@ def _plan(operation: Operation, source: Source, recreation: Recreation, dump_byt
     )
 
 
-def _check_space(plan: Plan) -> None:
+def _check_space(operation: Operation, plan: Plan) -> None:
     manifest = plan.source.manifest
     needed = manifest.database_size_bytes if manifest else plan.dump_bytes
+    if plan.free_bytes is None:
+        operation.phases.warn(
+            f"the free space of the server is not known: the restored database needs {readable_bytes(needed)}"
+        )
+        return
     # Beside the old database both need room; in its place, the old one goes before the new one comes.
     there = plan.free_bytes + (0 if plan.recreation.incoming else plan.size_now or 0)
     if needed > there:

@@ -56,10 +56,10 @@ def analyze(connection: psycopg.Connection) -> None:
 def end_tool_sessions(connection: psycopg.Connection) -> int:
     """End the sessions of client tools that a killed command left behind; return how many there were.
 
-    Only for the one that holds the stack's lock: nobody else runs a tool of ours then.
+    Only for the one that holds the stack's lock: nobody else runs a tool of ours as this role then.
     """
     rows = connection.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE application_name LIKE 'cn-ops-%' AND pid <> pg_backend_pid()"
+        " WHERE application_name LIKE 'cn-ops-%' AND usename = current_user AND pid <> pg_backend_pid()"
     ).fetchall()
     return len(rows)

@@ -37,25 +37,55 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         r"password authentication failed|no password supplied|SCRAM authentication",
         UsageError,
         "the server refuses the password of role {user!r}",
-        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one",
+        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one, or put it into stack.server.dsn or ~/.pgpass",
     ),
     (
         r'role ".*" does not exist',
         UsageError,
         "the server has no role {user!r}",
-        "set server.postgres.user to the role that owns the database",
+        "set stack.postgres.user (or the user of stack.server.dsn) to the role that owns the database",
     ),
     (
         r'database ".*" does not exist',
         MissingError,
         "the server has no database {database!r}",
-        "set server.postgres.database, or restore it: `inv restore --dump=latest`",
+        "set stack.postgres.database (or that of stack.server.dsn), or restore it: `inv restore --dump=latest`",
     ),
     (
         r"too many (clients|connections)|remaining connection slots",
         MissingError,
         "the server has no connection left",
         "end some sessions, or raise max_connections",
+    ),
+    (
+        r"no pg_hba.conf entry",
+        UsageError,
+        "the server does not let role {user!r} into database {database!r} from here",
+        "its pg_hba.conf, or the provider's list of networks, must allow it; perhaps it wants TLS: sslmode=require",
+    ),
+    (
+        r"permission denied for database",
+        UsageError,
+        "the role {user!r} may not connect to database {database!r}",
+        "its owner can grant it: GRANT CONNECT ON DATABASE … TO …",
+    ),
+    (
+        r"certificate|SSL error|does not support SSL",
+        UsageError,
+        "the connection cannot be encrypted as it is asked for",
+        "check sslmode and sslrootcert of stack.server.dsn, and which certificate the server has",
+    ),
+    (
+        r"could not translate host name|failed to resolve host|[Nn]ame or service not known",
+        MissingError,
+        "the server's host name is not known",
+        "check the host and the name service; `inv stack.status` asks again",
+    ),
+    (
+        r"[Cc]onnection refused",
+        MissingError,
+        "no server answers where database {database!r} is looked for",
+        "is it running, and are host and port right? see `inv stack.status` and `inv stack.logs`",
     ),
     (
         r"timeout expired|timed out",
@@ -73,12 +103,16 @@ def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
     parameters = server.conninfo(database)
+    own = parameters.get("options", "")
     # An empty address keeps PGHOSTADDR out: it would lead to another server than the stack's.
     conninfo = make_conninfo(
-        **{"hostaddr": "", **parameters},
-        connect_timeout=CONNECT_SECONDS,
-        application_name=APPLICATION_NAME,
-        options=_options(PINNED),
+        **{
+            "hostaddr": "",
+            "connect_timeout": str(CONNECT_SECONDS),
+            **parameters,
+            "application_name": APPLICATION_NAME,
+            "options": f"{own} {_options(PINNED)}".strip(),
+        }
     )
     with explained(parameters["user"], database), psycopg.connect(conninfo, autocommit=True) as connection:
         yield connection

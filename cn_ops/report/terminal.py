@@ -76,9 +76,10 @@ def backup_result(result: BackupResult) -> RenderableType:
     return _pairs([*rows, *([("pruned", ", ".join(removed))] if removed else [])])
 
 
-def restore_result(result: RestoreResult) -> RenderableType:
-    """Return what a restore did."""
+def restore_result(result: RestoreResult, *, ours: bool = True) -> RenderableType:
+    """Return what a restore did; ``ours`` says that cn-ops can start the node."""
     rows = "not known: the dump has no manifest"
+    not_started = NONE_RAN if ours else "none was stopped, so none was started"
     if result.rows is not None:
         rows = f"{result.rows} in {result.tables} tables: every value and the schema are as in the dump"
     return _pairs(
@@ -86,7 +87,7 @@ def restore_result(result: RestoreResult) -> RenderableType:
             ("database", result.database),
             ("restored from", shown(result.source)),
             ("rows", rows),
-            ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else NONE_RAN),
+            ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else not_started),
         ]
     )
 
@@ -156,7 +157,8 @@ def stack_table(status: StackStatus, unfinished: str | None) -> RenderableType:
     table = plain_table("service", "state", "health", "where")
     for one in status.services:
         table.add_row(one.name, "running" if one.running else "stopped", one.health, one.where)
-    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}, {status.base_url}")
+    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}")
+    head.append(f", {status.base_url}" if status.base_url else "")
     tail = [Text(f"unfinished: {unfinished}; the next command heals it", style="yellow")] if unfinished else []
     return Group(head, table, *tail)
 
@@ -230,7 +232,9 @@ def _fact(name: str, value: object) -> str:
 
 def _verdict(report: DrillReport) -> Text:
     if report.status is Status.PASSED:
-        return Text(f"passed: the data is back and the application serves it ({report.stack})", style="bold green")
+        asked = report.application_entries_after is not None
+        served = " and the application serves it" if asked else "; the application was not asked"
+        return Text(f"passed: the data is back{served} ({report.stack})", style="bold green")
     where = report.error.phase if report.error else "?"
     return Text(f"failed in phase {where!r} ({report.stack})", style="bold red")
 

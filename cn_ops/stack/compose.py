@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -83,6 +83,9 @@ class ComposeStack:
                 )
         refuse_foreign(self._compose)
         self._checked = True
+
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Do nothing: the tools are the server's own."""
 
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""
