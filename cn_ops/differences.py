@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
-from cn_ops.fingerprint import Fingerprint, SchemaObject, SequenceState, TableContent
+from cn_ops.fingerprint import (
+    Comparison,
+    Difference,
+    Fingerprint,
+    SchemaObject,
+    SequenceState,
+    Stripped,
+    TableContent,
+)
 
 T = TypeVar("T")
 
 ABSENT = "nothing"
 PRIVILEGE_TYPES = frozenset(("ACL", "DEFAULT ACL"))
+NOTHING_STRIPPED = Stripped()
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One thing that is not as it was: what it is, what it was, and what is there."""
-
-    what: str
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True)
-class Stripped:
-    """What a restore leaves out on purpose."""
-
-    owners: bool = False
-    privileges: bool = False
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What differs, and what the restore's flags have stripped: that is neither equal nor a difference."""
-
-    differences: tuple[Difference, ...]
-    stripped: tuple[str, ...]
-    tables: int
-    rows: int
-
-    @property
-    def equal(self) -> bool:
-        """Whether everything that was to be back is back."""
-        return not self.differences
-
-
-def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = Stripped()) -> Comparison:
+def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTHING_STRIPPED) -> Comparison:
     """Compare what was with what is there."""
     differences = [
         *_tables(expected.tables, found.tables),
@@ -156,7 +133,7 @@ def _objects(
                 yield Difference(f"owner of {title}", owners[title], there[title])
 
 
-def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = Stripped()) -> dict[str, str]:
+def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = NOTHING_STRIPPED) -> dict[str, str]:
     """Return statements by title; some objects share one, such as a table's several comments."""
     grouped: dict[str, list[str]] = {}
     for one in objects:

@@ -114,3 +114,35 @@ class Fingerprint:
     def rows(self) -> int:
         """Rows in all tables."""
         return sum(table.rows for table in self.tables)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it was: what it is, what it was, and what is there."""
+
+    what: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """What a restore leaves out on purpose."""
+
+    owners: bool = False
+    privileges: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs, and what the restore's flags have stripped: that is neither equal nor a difference."""
+
+    differences: tuple[Difference, ...]
+    stripped: tuple[str, ...]
+    tables: int
+    rows: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything that was to be back is back."""
+        return not self.differences

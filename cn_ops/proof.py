@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from cn_ops.differences import Comparison, Difference, Stripped, compare, object_texts
+from cn_ops.differences import compare, object_texts
 from cn_ops.errors import VerificationFailed
-from cn_ops.fingerprint import Fingerprint
-from cn_ops.generations import new_id
+from cn_ops.fingerprint import Comparison, Difference, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
-from cn_ops.names import Beside, beside
-from cn_ops.postgres import alter
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load_schema
 from cn_ops.postgres.objects import archive_objects, schema_objects
-from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.scratch import scratch_database
 from cn_ops.stack import Server
 
 SHOWN_DIFFERENCES = 20
@@ -79,11 +75,7 @@ def difference_line(difference: Difference) -> str:
 def _normal_form(subject: Subject, expected: Fingerprint) -> dict[str, str]:
     """Return the schema's objects as an empty database writes them once it was given the dump's schema."""
     server = subject.server
-    scratch = beside(subject.database, Beside.SCRATCH, new_id(datetime.now(UTC)))
-    with session(server, maintenance_database(subject.database)) as connection:
-        alter.create(connection, scratch, replace(expected.database, settings=(), privileges=None, comment=None))
-        try:
-            load_schema(server, scratch, subject.dump)
-            return object_texts(schema_objects(server, scratch))
-        finally:
-            alter.drop(connection, scratch)
+    wanted = replace(expected.database, settings=(), privileges=None, comment=None)
+    with scratch_database(server, subject.database, wanted) as scratch:
+        load_schema(server, scratch, subject.dump)
+        return object_texts(schema_objects(server, scratch))

@@ -112,7 +112,7 @@ class Faultline:
             return self.passes("wait", label, lambda: wait(running, *arguments, **options), fails=fails)
 
         process._launch = started
-        process.Running.wait = waited  # type: ignore[method-assign]
+        process.Running.wait = waited  # type: ignore[method-assign, assignment]
 
     def _install_sessions(self) -> None:
         connect, execute = psycopg.connect, psycopg.Connection.execute
@@ -136,7 +136,7 @@ class Faultline:
             failures = {"fails": fails, **_losses(connection, call)}
             return self.passes("statement", _text(connection, query), call, **failures)
 
-        psycopg.connect = connected  # type: ignore[assignment]
+        psycopg.connect = connected
         psycopg.Connection.execute = executed  # type: ignore[method-assign, assignment]
         for name, label in (("__enter__", "BEGIN"), ("__exit__", "COMMIT")):
             self._install_transaction(name, label)
@@ -193,7 +193,7 @@ class Faultline:
         for module in (cn_ops.stack.embedded, cn_ops.drill_phases):
             original = module.wait_healthy
 
-            def healthy(url: str, *arguments: Any, original: Act = original, **options: Any) -> Any:
+            def healthy(url: str, *arguments: Any, original: Any = original, **options: Any) -> Any:
                 def fails() -> NoReturn:
                     raise TimedOut(f"{url} was not healthy")
 
@@ -211,7 +211,7 @@ class Faultline:
             with original(phases, name) as step:
                 yield step
 
-        Phases.phase = phase  # type: ignore[method-assign]
+        Phases.phase = phase  # type: ignore[method-assign, assignment]
 
 
 def _losses(connection: Any, call: Act) -> dict[str, Act]:
