@@ -60,9 +60,11 @@ def is_swapped(operation: Operation, recorded: Recreation) -> bool:
 def settle(operation: Operation) -> str:
     """Finish a swap that was made, or drop what was not swapped in; return what everything is in, if it was known.
 
-    A live database that is not whole stays on record: it is to be restored.
+    What a swap had closed is opened. A live database that is not whole stays on record: it is to be restored.
     """
     left = operation.journal.read()
+    if left and left.closed:
+        open_databases(operation, left.closed)
     recorded = left.recreating if left else None
     if recorded is None or recorded.incoming is None:
         return ""

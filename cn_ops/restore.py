@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
+from cn_ops.errors import RUN_AGAIN, Interrupted, MissingError, OpsError, UsageError, saying
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
@@ -57,8 +57,8 @@ def restore(
         settle(operation)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
-        end_left_sessions(operation)
         try:
+            end_left_sessions(operation)
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error) from error
@@ -82,7 +82,7 @@ def restore(
 
 def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
-    with operation.phases.phase("check") as step:
+    with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
         source = find_source(operation.settings.backup, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
@@ -196,9 +196,17 @@ def report_comparison(step: Step, comparison: Comparison | None) -> None:
 def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsError:
     """Put back what can be put back, and say what everything is in."""
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
+    failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):
-        failure.with_state(settle(operation) or f"the database {operation.database!r} is as it was")
-    start_unless_recreating(operation)
+        settled = settle(operation)
+        record = operation.journal.read()
+        if record is None or record.recreating is None:
+            failure.with_state(settled or f"the database {operation.database!r} is as it was")
+    failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
+    try:
+        start_unless_recreating(operation)
+    except OpsError as second:
+        failure.state += f"; the writers do not all run ({second.message}): `inv heal` starts them"
     return failure
 
 

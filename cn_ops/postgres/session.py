@@ -140,7 +140,9 @@ def explained(user: str, database: str) -> Iterator[None]:
                 evidence=text,
             ) from error
         raise OperationFailed(
-            f"database {database!r}: {text.splitlines()[0] if text else type(error).__name__}", evidence=text
+            f"database {database!r}: {text.splitlines()[0] if text else type(error).__name__}",
+            hint="see `inv stack.logs`; mend the cause, then run it again",
+            evidence=text,
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from cn_ops.model import ServiceStatus
@@ -79,6 +80,15 @@ class Stack(Server, Protocol):
 
     def start_postgres(self) -> None:
         """Start the server, unless it runs, and wait until it accepts connections."""
+
+    def kill_server(self) -> None:
+        """Kill the server without warning, as a crash does; ``start_postgres`` brings it back with its data."""
+
+    def why_no_small_disk(self) -> str:
+        """Return why the server can be given no small disk to fill, '' when it can."""
+
+    def small_disk(self, size: int) -> AbstractContextManager[Path]:
+        """Give the server a disk of ``size`` bytes for the block: an empty folder that its account owns."""
 
     def up(self, services: Sequence[str]) -> None:
         """Make services run as configured now, in order, and wait as ``start`` does."""

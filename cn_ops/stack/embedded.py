@@ -16,6 +16,7 @@ from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
+from cn_ops.small_disk import small_disk, why_none
 from cn_ops.stack.base import SCRATCH_SETTINGS, Server
 from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import installed_binaries, layout
@@ -81,6 +82,20 @@ class EmbeddedStack:
             if self._postgres.database not in exists:
                 self.tool(["createdb", "--maintenance-db=postgres", "--", self._postgres.database])
             self._layout.fresh_marker.unlink(missing_ok=True)
+
+    def kill_server(self) -> None:
+        """Kill the server's first process; the others end by themselves."""
+        self._cluster.kill()
+
+    def why_no_small_disk(self) -> str:
+        """Return why none can be mounted here."""
+        return why_none()
+
+    @contextmanager
+    def small_disk(self, size: int) -> Iterator[Path]:
+        """Mount one where the server's account can enter."""
+        with small_disk(self._layout.small_disk, size, self._layout.owner) as folder:
+            yield folder
 
     def up(self, services: Sequence[str]) -> None:
         """Start services; nothing about them can have changed while they run."""

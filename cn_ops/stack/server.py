@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,6 +76,18 @@ class ServerStack:
     def start_postgres(self) -> None:
         """Check that the server answers: it is not ours to start."""
         self.server_version()
+
+    def kill_server(self) -> None:
+        """Raise ``UsageError``: the server is not ours to kill."""
+        raise UsageError("a server that cn-ops did not start is not killed", state="nothing was changed")
+
+    def why_no_small_disk(self) -> str:
+        """Return that this server's disks are not ours."""
+        return "the disks of a server that cn-ops did not start are not its own to fill"
+
+    def small_disk(self, size: int) -> AbstractContextManager[Path]:  # noqa: ARG002 - the protocol's
+        """Raise ``MissingError``: it cannot be done."""
+        raise MissingError(self.why_no_small_disk())
 
     def up(self, services: Sequence[str]) -> None:
         """Start what was stopped."""

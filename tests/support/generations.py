@@ -13,6 +13,8 @@ from cn_ops.fingerprint import (
     LargeObjects,
     MaterializedView,
     Membership,
+    Probe,
+    ProbeAnswer,
     Role,
     SchemaObject,
     SequenceState,
@@ -131,6 +133,7 @@ def fingerprint(**changes: Any) -> Fingerprint:
             Role("cn", ("SUPERUSER",), (), ()),
         ),
         silenced=(SilencedConstraint("cn_relay.events", "events_fkey"),),
+        probes=(ProbeAnswer(Probe("signed", "SELECT 0", "0"), "0", None),),
     )
     return replace(ordinary, **changes)
 
