@@ -88,7 +88,7 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
         (
             "zzz: 3",
             [
-                "zzz: unknown setting; known here: stack, application, backup, restore, drill, state "
+                "zzz: unknown setting; known here: stack, application, backup, restore, probes, drill, state "
                 "(cn_ops.yaml line 1)"
             ],
         ),

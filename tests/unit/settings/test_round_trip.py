@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
-from annotated_types import Le
+from annotated_types import Ge, Le
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, StringConstraints, TypeAdapter, ValidationError
@@ -31,7 +31,8 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
 
 def _values(shape: Shape) -> st.SearchStrategy[Any]:
     if shape.kind is Kind.LIST and shape.item:
-        return st.lists(values(shape.item), min_size=1, max_size=3, unique=True)
+        # Sections are mappings, which a set cannot hold.
+        return st.lists(values(shape.item), min_size=1, max_size=3, unique_by=repr)
     if shape.kind is Kind.MAPPING and shape.item and shape.key:
         return st.dictionaries(values(shape.key), values(shape.item), max_size=2)
     if shape.kind is Kind.SECTION:
@@ -40,11 +41,19 @@ def _values(shape: Shape) -> st.SearchStrategy[Any]:
         Kind.TEXT: _texts(shape),
         Kind.SECRET: st.text(st.characters(exclude_categories=["C"]), min_size=1).filter(lambda text: text != "null"),
         Kind.PATH: PATHS,
-        Kind.INTEGER: st.integers(1, 65_535),
+        Kind.INTEGER: _integers(shape),
         Kind.NUMBER: _numbers(shape),
         Kind.BOOLEAN: st.booleans(),
         Kind.CHOICE: st.sampled_from(shape.choices or ("",)),
     }[shape.kind]
+
+
+def _integers(shape: Shape) -> st.SearchStrategy[int]:
+    least = next((one.ge for one in shape.metadata if isinstance(one, Ge)), 1)
+    most = next((one.le for one in shape.metadata if isinstance(one, Le)), 65_535)
+    assert isinstance(least, int)
+    assert isinstance(most, int)
+    return st.integers(max(1, least), min(most, 65_535))
 
 
 def _numbers(shape: Shape) -> st.SearchStrategy[int | float]:
