@@ -165,6 +165,7 @@ def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsErr
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     with suppress(OpsError):
         failure.with_state(settle(operation) or f"the database {operation.database!r} is as it was")
+    failure.with_hint("mend the cause, then restore again; `inv backups` lists what else there is")
     start_unless_recreating(operation)
     return failure
 
