@@ -16,8 +16,8 @@ _KEY_PASSWORD = re.compile(
     r"""(?:'(?:\\.|''|[^'\\])*(?:'|\Z)|"(?:\\.|[^"\\])*(?:"|\Z)|[^\s'",]+)""",
     re.IGNORECASE | re.DOTALL,
 )
-# ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals
-_SQL_PASSWORD = re.compile(r"(?P<head>\bPASSWORD\s+)'(?:''|[^'])*(?:'|\Z)", re.IGNORECASE)
+# ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals; what follows --no-password is no password
+_SQL_PASSWORD = re.compile(r"(?P<head>(?<!-no-)\bPASSWORD\s+)'(?:''|[^'])*(?:'|\Z)", re.IGNORECASE)
 
 _known: set[str] = set()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
@@ -54,7 +55,8 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             properties = db.properties(connection, database)
         else:
             properties = db.default_properties(connection, connection.info.user)
-        if missing := db.missing_roles(connection, properties):
+        in_it = _roles_in(source) if is_beside and (settings.owners or settings.privileges) else ()
+        if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
         both = (Beside.INCOMING, Beside.PREVIOUS)
         incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
@@ -150,11 +152,18 @@ def is_empty(operation: Operation, database: str) -> bool:
         return db.is_empty(connection)
 
 
+def _roles_in(source: Source) -> tuple[str, ...]:
+    """Return the roles that own something in a dump, or may do something with it."""
+    if source.generation is None:
+        return ()
+    return tuple(role.name for role in read_fingerprint(source.generation.manifest_file).roles)
+
+
 def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:
     globals_file = manifest.globals_file if manifest else None
     with_psql = f" with psql from {globals_file}, beside the dump," if globals_file else ""
     return UsageError(
-        f"the database {database!r} belongs to roles that this server does not have: {', '.join(missing)}",
+        f"the database {database!r} needs roles that this server does not have: {', '.join(missing)}",
         state="nothing was changed",
         hint=f"make them{with_psql} or by CREATE ROLE, then restore again",
     )

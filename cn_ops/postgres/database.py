@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import psycopg
@@ -147,9 +148,11 @@ def databases(connection: psycopg.Connection) -> tuple[str, ...]:
     return tuple(str(row[0]) for row in connection.execute("SELECT datname FROM pg_database ORDER BY 1"))
 
 
-def missing_roles(connection: psycopg.Connection, wanted: DatabaseProperties) -> tuple[str, ...]:
-    """Return the roles that a database's properties name and the server does not have."""
-    named = {wanted.owner, *(role for role, _ in wanted.settings if role)}
+def missing_roles(
+    connection: psycopg.Connection, wanted: DatabaseProperties, others: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the roles that a database's properties name, or that are named beside them, and the server lacks."""
+    named = {*others, wanted.owner, *(role for role, _ in wanted.settings if role)}
     named |= {one.grantee for one in wanted.privileges or () if one.grantee}
     known = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (sorted(named),)).fetchall()
     return tuple(sorted(named - {row[0] for row in known}))
