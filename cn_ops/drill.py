@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def drill(
     except (Exception, KeyboardInterrupt) as reason:
         error = _failed(operation, reason)
     return _report(operation, scenario, measured, executed_at, log_path, error)
+
+
+def not_tried(operation: Operation, scenario: Scenario, reason: str, executed_at: datetime) -> DrillReport:
+    """Report a scenario that cannot be tried here, and why: that is never a pass."""
+    report = _report(operation, scenario, Measured(), executed_at, operation.settings.drill.logs, None)
+    return replace(report, status=Status.SKIPPED, warnings=(f"not tried here: {reason}",))
 
 
 def _failed(operation: Operation, error: BaseException) -> OpsError:
