@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,7 +32,9 @@ def swept(swept_site: Site, pytestconfig: pytest.Config) -> Swept:
         seed = int(pytestconfig.getoption("randomly_seed", 0))
         tried = every if pytestconfig.getoption("sweep") == "all" else sample(every, count, seed)
         outcome = sweep(swept_site, command, tried)
-        print(f"{len(clean.positions)} positions, {len(every)} faults, {outcome.tried} tried: {dict(outcome.codes)}")
+        found = f"{len(clean.positions)} positions, {len(every)} faults, {outcome.tried} tried"
+        sys.stdout.write(f"{found}: {dict(sorted(outcome.codes.items()))}\n")
+        assert outcome.tried >= min(count, len(every))
         assert not outcome.failures, f"seed {seed}:\n" + "\n".join(outcome.failures)
 
     return run
