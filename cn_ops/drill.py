@@ -15,6 +15,7 @@ from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
 from cn_ops.errors import Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
+from cn_ops.files import explained
 from cn_ops.heal import heal
 from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
@@ -84,6 +85,8 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
     """Turn whatever ended the drill into an error with the state of everything, and keep the evidence."""
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
+    if isinstance(error, OSError):
+        failure = explained(error, Path(str(error.filename or "a file")), "use")
     if isinstance(error, KeyboardInterrupt):
         failure = Interrupted("interrupted")
     with suppress(OpsError):
