@@ -44,7 +44,7 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
 def _require_no_false_alarm(server: Server, recreation: Recreation, copy: str) -> None:
     if recreation.manifest is None:
         return
-    subject = Subject(server, copy, Path(recreation.manifest), Path(recreation.dump))
+    subject = Subject(server, copy, Path(recreation.manifest), Path(recreation.dump), recreation.database)
     comparison = prove(subject, Stripped(not recreation.owners, not recreation.privileges))
     require_equal(comparison, "an undamaged copy", state="the recovery itself had passed", hint="see the log")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
 from cn_ops.errors import Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
+from cn_ops.files import explained
 from cn_ops.heal import heal
 from cn_ops.http_probes import ask_probes
 from cn_ops.late_writes import late_writer
@@ -75,10 +77,18 @@ def drill(
     return _report(operation, scenario, measured, executed_at, log_path, error)
 
 
+def not_tried(operation: Operation, scenario: Scenario, reason: str, executed_at: datetime) -> DrillReport:
+    """Report a scenario that cannot be tried here, and why: that is never a pass."""
+    report = _report(operation, scenario, Measured(), executed_at, operation.settings.drill.logs, None)
+    return replace(report, status=Status.SKIPPED, warnings=(f"not tried here: {reason}",))
+
+
 def _failed(operation: Operation, error: BaseException) -> OpsError:
     """Turn whatever ended the drill into an error with the state of everything, and keep the evidence."""
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
+    if isinstance(error, OSError):
+        failure = explained(error, Path(str(error.filename or "a file")), "use")
     if isinstance(error, KeyboardInterrupt):
         failure = Interrupted("interrupted")
     with suppress(OpsError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -77,6 +78,19 @@ def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise explained(error, path, "write") from error
+
+
+def publish_alone(path: Path, document: object) -> None:
+    """Publish a JSON document that nobody else writes meanwhile; what a killed writer left aside is removed."""
+    publish_json(path, document)
+    remove_asides(path)
+
+
+def remove_asides(path: Path) -> None:
+    """Remove what killed writers of a file left aside; for the one who alone may write it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cn_ops.errors import OperationFailed
-from cn_ops.files import explained, publish_json, remove
+from cn_ops.files import explained, publish_alone, remove, remove_asides
 from cn_ops.model import Recreation
 
 JOURNAL_VERSION = 1
@@ -81,8 +81,9 @@ class Journal:
         """Put an intent on disk, or remove the file when nothing is left to heal."""
         if intent.empty:
             remove(self.path)
+            remove_asides(self.path)
         else:
-            publish_json(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
+            publish_alone(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
         return intent
 
     def update(self, operation: str, **changes: Any) -> Intent:

@@ -29,9 +29,13 @@ class LateWriter:
         """Write from now on."""
         self._thread.start()
 
-    def end(self) -> None:
-        """Write no more; raises what the writing failed with."""
+    def stop(self) -> None:
+        """Write no more rows after the one under way."""
         self._ended.set()
+
+    def end(self) -> None:
+        """Stop and wait for that; raises what the writing failed with."""
+        self.stop()
         self._thread.join(PATIENCE_SECONDS)
         if self._thread.is_alive():
             raise OperationFailed("the writer that keeps writing does not stop", hint="see `inv stack.logs`")
@@ -58,6 +62,6 @@ def late_writer(operation: Operation, *, wanted: bool) -> Iterator[LateWriter | 
     try:
         yield writer
     except BaseException:
-        writer._ended.set()  # noqa: SLF001 - what went wrong first is what counts
+        writer.stop()  # what went wrong first is what counts
         raise
     writer.end()

@@ -24,12 +24,17 @@ CONTEXT_SHOWN = 60
 
 @dataclass(frozen=True)
 class Subject:
-    """A database to be proven, the manifest that says what it must be, and the dump that it came from."""
+    """A database to be proven, the manifest that says what it must be, and the dump that it came from.
+
+    ``live`` is the database that it stands beside, null when it is that one: what is scratch bears its name, by which
+    a later command finds what a killed one left.
+    """
 
     server: Server
     database: str
     manifest: Path
     dump: Path
+    live: str | None = None
 
 
 def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] = lambda _: None) -> Comparison:
@@ -99,7 +104,7 @@ def _normal_form(subject: Subject, expected: Fingerprint, stripped: Stripped) ->
     """Return what an empty database says of its schema and extensions once it was given the dump's schema."""
     server = subject.server
     wanted = replace(expected.database, settings=(), privileges=None, comment=None)
-    with scratch_database(server, subject.database, wanted) as scratch:
+    with scratch_database(server, subject.live or subject.database, wanted) as scratch:
         load_schema(server, scratch, subject.dump, owners=not stripped.owners, privileges=not stripped.privileges)
         with session(server, scratch) as connection:
             found = extensions(connection)

@@ -85,7 +85,8 @@ def verify(
     """
     if recorded.manifest is None:
         return None
-    subject = Subject(operation.stack, recorded.target, Path(recorded.manifest), Path(recorded.dump))
+    manifest, dump = Path(recorded.manifest), Path(recorded.dump)
+    subject = Subject(operation.stack, recorded.target, manifest, dump, recorded.database)
     comparison = prove(subject, Stripped(not recorded.owners, not recorded.privileges), said)
     require_equal(
         comparison,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.errors import UsageError
+from cn_ops.errors import RUN_AGAIN, UsageError, saying
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
@@ -22,6 +22,8 @@ from cn_ops.replacement import fill
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source, check_source
 from cn_ops.stack import Server, Stack
+
+NOT_PROVEN = "the live database was not touched; the generation is not proven"
 
 
 def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phases) -> VerifyResult:
@@ -38,7 +40,7 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
             hint="`inv restore --dry-run` reads a dump in full; `inv backup` makes a generation that can be proven",
         )
     began = time.monotonic()
-    with stack.scratch() as server:
+    with saying(NOT_PROVEN, RUN_AGAIN), stack.scratch() as server:
         with phases.phase("check") as step:
             check_source(server, source, step.advanced_bytes)
             step.detail = source.path.name
@@ -49,7 +51,10 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
         with phases.phase("compare") as step:
             comparison = _compare(server, generation, recreation, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
-    with phases.phase("record") as step:
+    with (
+        saying("the live database was not touched; the proof is not on record", RUN_AGAIN),
+        phases.phase("record") as step,
+    ):
         proof = Proof(
             sha256=manifest.sha256,
             proven_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -122,7 +127,7 @@ def _compare(
     require_equal(
         comparison,
         f"what {generation.dump.name} restores",
-        state="the live database was not touched; the generation is not proven",
+        state=NOT_PROVEN,
         hint="make a new backup and verify that; keep this one for a look",
     )
     return comparison

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.errors import OpsError, UsageError, VerificationFailed
 from cn_ops.files import CHUNK_BYTES, explained
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 
+# A tool that was killed says nothing of the dump: by SIGKILL or SIGTERM, here or in a container.
+KILLED = (-9, -15, 137, 143)
 CUSTOM_MAGIC = b"PGDMP"
 # How other files that people take for a dump begin, and what they are.
 LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
@@ -144,7 +146,9 @@ def _write(sink: BinaryIO, chunk: bytes) -> bool:
     return False
 
 
-def _unreadable(server: Server, path: Path, error: ProcessFailed) -> VerificationFailed:
+def _unreadable(server: Server, path: Path, error: ProcessFailed) -> OpsError:
+    if error.completed.exit_code in KILLED:
+        return error.with_state("nothing was changed").with_hint("something killed it: is there enough memory?")
     # A stack that cannot run the tool at all would make every dump look damaged: that raises here.
     server.tool(["pg_restore", "--version"])
     return VerificationFailed(

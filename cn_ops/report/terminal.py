@@ -53,6 +53,7 @@ def scenario_table(reports: Sequence[DrillReport]) -> RenderableType:
         mark, style = MARKS[one.status]
         lost = "" if one.rows_lost_after_backup is None else str(one.rows_lost_after_backup)
         why = f"{one.error.phase}: {one.error.message}" if one.error else ""
+        why = " ".join(one.warnings) if one.status is Status.SKIPPED else why
         table.add_row(
             one.scenario, Text(f"{mark} {one.status}", style=style), readable_seconds(one.rto_seconds), lost, why
         )

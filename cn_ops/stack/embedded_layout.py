@@ -90,7 +90,7 @@ class Layout:
             publish(self.area / HOME_RECORD, os.fsencode(self.home))
         for folder in (self.sockets, self.server_log.parent):
             if not folder.is_dir():
-                folder.mkdir(mode=0o700, parents=True)
+                private_folder(folder)
                 self.give(folder)
 
     def give(self, path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from invoke.exceptions import Exit
 
-from cn_ops.drill import DRILL_PHASES, drill
+from cn_ops.drill import DRILL_PHASES, drill, not_tried
 from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
-from cn_ops.errors import OpsError, UsageError
+from cn_ops.errors import MissingError, OpsError, UsageError
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
 from cn_ops.logs import log_to
@@ -34,6 +34,9 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
             state="nothing was started or changed",
             hint=f"the known ones: {', '.join(SCENARIOS)}",
         )
+    wanted = SCENARIOS[scenario]
+    if wanted.is_killed and not dry_run:
+        _kill_first(stack, options)
     # Checked in its first phase: the summary tells of that as well.
     with locked("drill", stack, check=False) as operation:
         require_disposable(operation)
@@ -41,7 +44,13 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
         if dry_run:
             _show_plan(operation, options, as_json=as_json)
             return
-        report, path = _drilled(operation, SCENARIOS[scenario], options)
+        if reason := wanted.why_not(operation):
+            raise MissingError(
+                f"the scenario {scenario!r} cannot be tried here: {reason}",
+                state="nothing was started or changed",
+                hint="try it where that is given; `inv drill --all-scenarios` shows it as skipped",
+            )
+        report, path = _drilled(operation, wanted, options)
     _show_report(report, path, as_json=as_json)
 
 
@@ -55,19 +64,33 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
     """Drill every scenario and show which this deployment survives; raises ``Exit`` when it does not survive one."""
     reports = []
     for scenario in SCENARIOS.values():
+        if scenario.is_killed:
+            _kill_first(stack, options)
         with locked("drill", stack) as operation:
             require_disposable(operation)
             if operation.stack.kind == "server" and scenario.loses_cluster:
                 operation.phases.warn(f"not drilled: {scenario.name}, for this server is not cn-ops' to take away")
                 continue
             require_possible(operation, scenario, options)
-            reports.append(_drilled(operation, scenario, options)[0])
+            if reason := scenario.why_not(operation):
+                reports.append(not_tried(operation, scenario, reason, datetime.now(UTC)))
+            else:
+                reports.append(_drilled(operation, scenario, options)[0])
     if as_json:
         print_json({"scenarios": [summary(one) for one in reports]})
     else:
         show(scenario_table(reports))
     if any(one.error for one in reports):
         raise Exit(code=max(one.error.exit_code for one in reports if one.error))
+
+
+def _kill_first(stack: str, options: DrillOptions) -> None:
+    """Kill a drill before each of its phases; the lock is theirs meanwhile."""
+    from cn_ops.tasks.killed_drill import kill_before_each_phase
+
+    with locked("drill", stack) as operation:
+        require_disposable(operation)
+    kill_before_each_phase(stack, options)
 
 
 def _drilled(operation: Operation, scenario: Scenario, options: DrillOptions) -> tuple[DrillReport, Path]:

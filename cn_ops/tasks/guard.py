@@ -36,6 +36,8 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
             _leave_quietly()
         except Exit:
             raise
+        except OSError as error:
+            _fail(_refused(error), as_json=as_json)
         except Exception as error:
             _fail(_bug(error), as_json=as_json)
 
@@ -64,6 +66,16 @@ def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
         print_json(failure_document(error))
     print_failure(stderr_console(), error)
     raise Exit(code=int(error.exit_code))
+
+
+def _refused(error: OSError) -> OpsError:
+    """Say what the operating system has refused: a full or failing disk is nobody's bug."""
+    from pathlib import Path
+
+    from cn_ops.files import explained
+
+    where = Path(str(error.filename or "a file"))
+    return explained(error, where, "use").with_state("it failed on the way: see `inv stack.status`")
 
 
 def _bug(error: Exception) -> OpsError:

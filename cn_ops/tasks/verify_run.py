@@ -70,8 +70,9 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
     check_tools(stack, restoring=False)
     phases = Phases(ready.progress)
     with phases.phase("compare") as step:
-        name = database or settings.stack.postgres.database
-        subject = Subject(stack, name, source.generation.manifest_file, source.path)
+        live = settings.stack.postgres.database
+        name = database or live
+        subject = Subject(stack, name, source.generation.manifest_file, source.path, live)
         comparison = prove(subject, Stripped(), step.advanced)
         step.detail = f"{name} with {source.path.name}"
     return comparison

@@ -80,6 +80,8 @@ class Faultline:
     def _next(self, gateway: str, label: str, kinds: tuple[str, ...]) -> Position:
         thread = threading.current_thread()
         name = "main" if thread is threading.main_thread() else thread.name.split("_")[0]
+        # Where a command polls, the number of calls changes from run to run, and that of phases does not.
+        name = "phase" if gateway == "phase" else name
         with self._lock:
             number = self._counts[name] = self._counts.get(name, 0) + 1
             position = Position(f"{name}:{number}", gateway, " ".join(label.split())[:90], kinds)

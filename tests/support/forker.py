@@ -11,7 +11,7 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ class Ended:
 class Forker:
     """The process that forks, seen from the tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forker"],
             cwd=CHECKOUT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -58,7 +59,7 @@ class Forker:
         return Ended(
             code,
             (folder / ".out").read_text(),
-            json.loads(text)["label"] if (text := _text(folder / ".reached")) else None,
+            json.loads(reached)["label"] if (reached := _text(folder / ".reached")) else None,
             tuple(Position(**one) for one in json.loads(_text(folder / ".positions") or "[]")),
         )
 

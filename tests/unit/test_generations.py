@@ -22,6 +22,7 @@ from cn_ops.generations import (
     generation_of,
     read_catalogue,
     remove_generation,
+    remove_left_behind,
 )
 from cn_ops.model import GenerationState
 from cn_ops.names import new_id, sort_key
@@ -306,13 +307,37 @@ def test_failure_while_publishing_leaves_nothing(point: str, tmp_path: Path, mon
         monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(MissingError, match="No space left") as failed, draft(tmp_path, PREFIX, NOW) as made:
         publish(made)
-    assert read_catalogue(tmp_path, PREFIX).generations == ()
     monkeypatch.undo()
-    with draft(tmp_path, PREFIX, NOW):
-        pass  # the next backup removes what could not be, and this one is not published
+    remove_left_behind(tmp_path, PREFIX)  # a folder that could not be synced keeps the mark until then
     assert names(tmp_path) == set()
     assert "no generation" in failed.value.state
     assert failed.value.hint
+
+
+def test_generation_whose_removal_was_cut_short_is_none_and_goes_next_time(tmp_path: Path) -> None:
+    dump = put_generation(tmp_path)
+    manifest_file = dump.with_name(dump.name.replace(".dump", ".manifest.json"))
+    globals_file = dump.with_name(dump.name.replace(".dump", ".globals.sql"))
+    globals_file.write_bytes(b"secret")
+    manifest_file.rename(tmp_path / f".{manifest_file.name}.partial")
+    assert read_catalogue(tmp_path, PREFIX).generations == ()
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == set()
+
+
+def test_mark_beside_a_manifest_takes_nothing_with_it(tmp_path: Path) -> None:
+    dump = put_generation(tmp_path)
+    before = names(tmp_path)
+    (tmp_path / f".{dump.name.replace('.dump', '.manifest.json')}.partial").touch()
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == before
+
+
+def test_dump_without_a_mark_is_not_ours_to_remove(tmp_path: Path) -> None:
+    by_hand = tmp_path / f"{PREFIX}-{NEWEST}.dump"
+    by_hand.write_bytes(CONTENT)
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == {by_hand.name}
 
 
 def test_what_a_killed_backup_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:

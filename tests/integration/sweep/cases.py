@@ -86,6 +86,8 @@ def sweep(site: Site, command: Command, tried: Sequence[Case], said: Callable[[s
         site.begin(drifted=command.drifted)
         problems = list(_problems(site, command, case, outcome, heals_first=number % 2 == 1))
         outcome.tried += 1
+        if outcome.tried % 25 == 0:
+            said(f"{outcome.tried} of {len(tried)} tried: {dict(sorted(outcome.codes.items()))}")
         for problem in problems:
             outcome.failures.append(f"{case}: {problem}")
             said(f"{case}: {problem}")

@@ -86,6 +86,8 @@ def unsaid(text: str) -> Iterator[str]:
     """Name what the message of a failure does not say."""
     if found := UNEXPECTED.search(text):
         yield f"the message is not one for people: {found[0]}"
+    if "is damaged" in text and "the database" not in text:
+        yield "it calls a good dump damaged"
     for word, what in (("now: ", "what state everything is in"), ("do: ", "what to do")):
         if word not in text:
             yield f"the message does not say {what}"

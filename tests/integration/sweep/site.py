@@ -115,7 +115,10 @@ class Site:
 
     def begin(self, *, drifted: bool) -> None:
         """Put everything as it is when a case begins."""
-        self.journal_file.unlink(missing_ok=True)
+        for left in self.journal_file.parent.glob("*.journal.json*"):
+            left.unlink()
+        for left in self.journal_file.parent.glob(".*.partial"):
+            left.unlink()
         shutil.rmtree(self.node.backups)
         shutil.copytree(self._saved, self.node.backups)
         self.stack.start((SERVER, *WRITERS))
