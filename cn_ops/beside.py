@@ -104,6 +104,14 @@ def undo(operation: Operation) -> tuple[str, str]:
 
     Raises ``UsageError`` when there is none. The caller has stopped the writers.
     """
+    previous = newest_previous(operation)
+    undone = beside(operation.database, Beside.INCOMING, new_id(datetime.now(UTC)))
+    exchange(operation, operation.database, previous, undone)
+    return previous, undone
+
+
+def newest_previous(operation: Operation) -> str:
+    """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
     previous = databases_beside(operation, Beside.PREVIOUS)
     if not previous:
         raise UsageError(
@@ -111,9 +119,7 @@ def undo(operation: Operation) -> tuple[str, str]:
             state="nothing was changed",
             hint="restore a generation instead: `inv backups` lists them",
         )
-    undone = beside(operation.database, Beside.INCOMING, new_id(datetime.now(UTC)))
-    exchange(operation, operation.database, previous[0], undone)
-    return previous[0], undone
+    return previous[0]
 
 
 def exchange(operation: Operation, live: str, replacement: str, aside: str) -> None:

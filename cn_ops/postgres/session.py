@@ -42,13 +42,13 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         r'role ".*" does not exist',
         UsageError,
         "the server has no role {user!r}",
-        "set server.postgres.user to the role that owns the database",
+        "set stack.postgres.user to the role that owns the database",
     ),
     (
         r'database ".*" does not exist',
         MissingError,
         "the server has no database {database!r}",
-        "set server.postgres.database, or restore it: `inv restore --dump=latest`",
+        "set stack.postgres.database, or restore it: `inv restore --dump=latest`",
     ),
     (
         r"too many (clients|connections)|remaining connection slots",

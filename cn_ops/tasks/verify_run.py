@@ -60,5 +60,7 @@ def run_compare(ready: Prepared, dump: str, database: str) -> Comparison:
         name = database or settings.stack.postgres.database
         subject = Subject(stack, name, source.generation.manifest_file, source.path)
         comparison = prove(subject, Stripped(), step.advanced)
-        step.detail = f"{name} with {source.path.name}"
+        count = len(comparison.differences)
+        found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"
+        step.detail = f"{found}: {name} with {source.path.name}"
     return comparison

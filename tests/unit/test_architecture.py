@@ -35,8 +35,8 @@ LAYERS = {
     "3": layer("postgres", "0 1 2"),
     "4": layer("differences generations manifest retention", "0 1"),
     "5": layer(
-        "backup beside detection drill drill_phases drill_recovery faults heal operation proof prune recreate"
-        " replacement restore seed source verify writers",
+        "backup beside detection drill drill_phases drill_recovery faults heal http_probes operation proof prune"
+        " recreate replacement restore seed source verify writers",
         "0 1 2 3 4",
     ),
     "6": layer("report", "0"),
