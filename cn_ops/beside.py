@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 import cn_ops.postgres.database as db
 from cn_ops.errors import UsageError, VerificationFailed
 from cn_ops.fingerprint import Comparison
-from cn_ops.generations import new_id
 from cn_ops.model import Recreation
-from cn_ops.names import Beside, beside, beside_pattern
+from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
@@ -61,9 +60,11 @@ def is_swapped(operation: Operation, recorded: Recreation) -> bool:
 def settle(operation: Operation) -> str:
     """Finish a swap that was made, or drop what was not swapped in; return what everything is in, if it was known.
 
-    A live database that is not whole stays on record: it is to be restored.
+    What a swap had closed is opened. A live database that is not whole stays on record: it is to be restored.
     """
     left = operation.journal.read()
+    if left and left.closed:
+        open_databases(operation, left.closed)
     recorded = left.recreating if left else None
     if recorded is None or recorded.incoming is None:
         return ""
@@ -84,7 +85,9 @@ def databases_beside(operation: Operation, kind: Beside) -> tuple[str, ...]:
     """Return the databases that earlier restores left beside the live one, newest first."""
     pattern = beside_pattern(operation.database, kind)
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        found = [(match[1], name) for name in db.databases(connection) if (match := pattern.fullmatch(name))]
+        found = [
+            (sort_key(match[1]), name) for name in db.databases(connection) if (match := pattern.fullmatch(name))
+        ]
     return tuple(name for _, name in sorted(found, reverse=True))
 
 
@@ -105,7 +108,9 @@ def undo(operation: Operation) -> tuple[str, str]:
     Raises ``UsageError`` when there is none. The caller has stopped the writers.
     """
     previous = newest_previous(operation)
-    undone = beside(operation.database, Beside.INCOMING, new_id(datetime.now(UTC)))
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        there = db.databases(connection)
+    (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
     exchange(operation, operation.database, previous, undone)
     return previous, undone
 

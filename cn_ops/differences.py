@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from cn_ops.fingerprint import (
     Comparison,
     Difference,
+    Extension,
     Fingerprint,
     ProbeAnswer,
     SchemaObject,
@@ -35,6 +36,7 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTH
         *_named("extension", expected.extensions, found.extensions, lambda one: one.name),
         *_roles(expected, found),
         *_probes(expected.probes, found.probes),
+        *_silenced(expected, found),
         *_database(expected, found, stripped),
     ]
     return Comparison(
@@ -80,12 +82,11 @@ def _sequences(expected: Iterable[SequenceState], found: Iterable[SequenceState]
 
 def _is_between(was: SequenceState, now: SequenceState) -> bool:
     """Whether a restored sequence stands where the dump can have found it: between the two readings."""
-    first, last = (was.last_value, was.is_called), (was.last_value_after, was.is_called_after)
-    if was.increment < 0:
-        first, last = last, first
-    if first > last:  # it went around its end meanwhile
+    forward = 1 if was.increment > 0 else -1
+    first, last = (was.last_value * forward, was.is_called), (was.last_value_after * forward, was.is_called_after)
+    if first > last:  # it went around its end meanwhile, or was set back
         return True
-    return first <= (now.last_value, now.is_called) <= last
+    return first <= (now.last_value * forward, now.is_called) <= last
 
 
 def _state(one: SequenceState | None) -> str:
@@ -118,7 +119,7 @@ def _shown(one: object) -> str:
     if one is None:
         return ABSENT
     values: Mapping[str, Any] = asdict(one)  # type: ignore[call-overload]
-    return ", ".join(f"{name} {value}" for name, value in values.items() if name != "name")
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items() if name != "name")
 
 
 def _objects(
@@ -177,6 +178,19 @@ def _answer(one: ProbeAnswer | None) -> str:
     return one.problem or str(one.answer)
 
 
+def _silenced(expected: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
+    """Name keys that do not hold any more; that one did not hold before is in no dump, and a restore mends it."""
+    for one in sorted(set(found.silenced) - set(expected.silenced)):
+        yield Difference(
+            f"constraint {one.constraint} on {one.table}", "held", "not held: its own trigger is disabled"
+        )
+
+
+def extension_texts(extensions: Iterable[Extension]) -> dict[str, str]:
+    """Return extensions as differences name them and show them."""
+    return {f"extension {one.name}": _shown(one) for one in extensions}
+
+
 def _database(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> Iterator[Difference]:
     was, now = asdict(expected.database), asdict(found.database)
     left_out = {"owner"} if stripped.owners else set()
@@ -195,3 +209,5 @@ def _left_out(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> 
         changed = sum(owners[title] != there[title] for title in owners.keys() & there.keys())
         if changed:
             yield f"owners of {changed} objects"
+    for one in sorted(set(expected.silenced) - set(found.silenced)):
+        yield f"the disabled trigger of constraint {one.constraint} on {one.table}"

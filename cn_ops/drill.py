@@ -16,6 +16,7 @@ from cn_ops.errors import Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
 from cn_ops.heal import heal
 from cn_ops.http_probes import ask_probes
+from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.writers import start_unless_recreating
@@ -45,9 +46,10 @@ def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, me
     phase.bring_up(operation, options, measured)
     seeded = phase.seed(operation, options)
     before = phase.baseline(operation, seeded, measured)
-    made = phase.back_up(operation, scenario, measured)
-    phase.stop(operation)
-    recreation = recovery.damage(operation, scenario, made, measured)
+    with late_writer(operation, wanted=scenario.is_written_to) as writer:
+        made = phase.back_up(operation, scenario, measured)
+        phase.stop(operation)
+        recreation = recovery.damage(operation, scenario, made, measured, writer)
     restored = recovery.restore(operation, scenario, made, recreation)
     recovery.verify(operation, restored, measured)
     phase.restart(operation)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +15,20 @@ from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
 from cn_ops.beside import drop_beside
-from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
+from cn_ops.errors import OperationFailed, OpsError, UsageError, VerificationFailed
 from cn_ops.faults import Scenario
 from cn_ops.fingerprint import Comparison
-from cn_ops.generations import remove_generation
+from cn_ops.generations import read_catalogue, remove_generation
 from cn_ops.heal import end_left_sessions, put_back
 from cn_ops.model import BackupResult, Recreation
 from cn_ops.operation import Operation
-from cn_ops.phases import Phases, Within
+from cn_ops.phases import Phases, Step, Within
 from cn_ops.postgres.session import session
+from cn_ops.postgres.tools import check_tools
 from cn_ops.seed import Seeded, run_cleanup, run_seed
 from cn_ops.writers import start_writers, stop_writers
 
+DumpingTrouble = Callable[[Operation], AbstractContextManager[Operation]]
 LOG = logging.getLogger("cn_ops.drill")
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -71,11 +75,34 @@ def require_disposable(operation: Operation) -> None:
         )
 
 
+def require_possible(operation: Operation, scenario: Scenario, options: DrillOptions) -> None:
+    """Refuse what cannot be rehearsed on this stack, before anything is started or damaged."""
+    if operation.stack.kind != "server":
+        return
+    if scenario.loses_cluster:
+        raise UsageError(
+            f"the scenario {scenario.name} cannot be drilled on {operation.stack.name}: it takes the server with its "
+            "volume away, and cn-ops did not make this one",
+            state="nothing was started or changed",
+            hint="drill it with --stack=compose or --stack=embedded, or take another: `inv drill --list-scenarios`",
+        )
+    if options.prove_detection:
+        with session(operation.stack, operation.database) as connection:
+            if not db.is_superuser(connection):
+                raise UsageError(
+                    f"--prove-detection needs a superuser, and {connection.info.user!r} is none: it damages a copy "
+                    "with session_replication_role = replica",
+                    state="nothing was started or changed",
+                    hint="leave it out here, and prove the detection with --stack=embedded",
+                )
+
+
 def bring_up(operation: Operation, options: DrillOptions, measured: Measured) -> None:
     """Build the images and start the server and the writers, on record what ran before."""
     stack = operation.stack
     with operation.phases.phase("up") as step:
         stack.preflight()
+        check_tools(stack, restoring=True)
         running = stack.running()
         wanted = (operation.server, *stack.writers)
         record = operation.journal.read()
@@ -117,7 +144,7 @@ def baseline(operation: Operation, seeded: Seeded | None, measured: Measured) ->
                 hint="set drill.seed to a command that makes some, or drill.count_table to a table with rows",
             )
         step.detail = f"{rows} rows in {settings.drill.count_table}"
-        if settings.application.read_path is None:
+        if settings.application.read_path is None or not operation.stack.base_url:
             return None
         page = _read(operation)
         if seeded and (absent := [one for one in seeded.event_ids if one not in page.text]):
@@ -135,6 +162,9 @@ def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tup
     From here on the snapshot of the one to restore is the baseline, for that is what can come back.
     """
     with operation.phases.phase("backup") as step:
+        if scenario.while_dumping:
+            failed = _require_no_generation(operation, scenario.while_dumping, step)
+            LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)
         count = 2 if scenario.break_dump else 1
         made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
         measured.dump = made[-1].dump
@@ -143,6 +173,27 @@ def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tup
         measured.snapshot_at = datetime.fromisoformat(made[-1].manifest.started_at)
         step.detail = " and ".join(one.dump.name for one in made)
     return made
+
+
+def _require_no_generation(operation: Operation, trouble: DumpingTrouble, step: Step) -> OpsError:
+    """Require that a backup fails in this trouble, and leaves the backup folder as it was."""
+    settings = operation.settings.backup
+    before = read_catalogue(settings.directory, settings.prefix)
+    failure = None
+    step.advanced("a backup that must fail")
+    with trouble(replace(operation, phases=Phases(Within(step)))) as troubled:
+        try:
+            backup(troubled)
+        except OpsError as error:
+            failure = error
+        aside = troubled.settings.backup
+        made = read_catalogue(aside.directory, aside.prefix).generations if aside != settings else ()
+    operation.stack.start_postgres()
+    if failure is None:
+        raise VerificationFailed("a backup ended well that could not: nothing is proven")
+    if made or read_catalogue(settings.directory, settings.prefix) != before:
+        raise VerificationFailed("the failed backup has left a generation, or changed those that were there")
+    return failure
 
 
 def stop(operation: Operation) -> None:
@@ -161,6 +212,9 @@ def check_health(operation: Operation) -> None:
     """Ask the application itself, with every writer back."""
     settings = operation.settings.application
     with operation.phases.phase("healthy") as step:
+        if not operation.stack.base_url:
+            step.skip("application.base_url is not set")
+            return
         url = operation.stack.base_url.rstrip("/") + settings.health_path
         wait_healthy(url, settings.deadline)
         step.detail = url
@@ -170,7 +224,7 @@ def verify_application(operation: Operation, before: Page | None, measured: Meas
     """Require that the application serves every entry that it served before the fault."""
     with operation.phases.phase("verify application") as step:
         if before is None:
-            step.skip("application.read_path is null")
+            step.skip("application.read_path is null, or application.base_url is not set")
             return
         after = _read(operation)
         measured.entries_after = len(after.entries)

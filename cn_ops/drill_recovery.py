@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.beside import restore_incoming, swap, verify_incoming
+from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.differences import compare
 from cn_ops.drill_phases import Measured
-from cn_ops.errors import VerificationFailed
-from cn_ops.faults import Scenario, require_backed_up, rows_left, write_late_rows
-from cn_ops.fingerprint import Stripped
+from cn_ops.errors import OperationFailed, OpsError, VerificationFailed
+from cn_ops.faults import Scenario, require_backed_up, rows_left
+from cn_ops.fingerprint import Fingerprint, Stripped
+from cn_ops.late_writes import LateWriter
 from cn_ops.model import BackupResult, Identity, Recreation
 from cn_ops.operation import Operation
-from cn_ops.postgres.session import session
+from cn_ops.phases import Step
+from cn_ops.postgres.fingerprint import take
+from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove
 from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, plan_recreation
 from cn_ops.restore import report_comparison
 from cn_ops.source import Source, check_source
+from cn_ops.troubles import Restoring, Said
 from cn_ops.verify import bring_roles
 
+RestoringTrouble = Callable[[Operation, Recreation, Said], AbstractContextManager[Restoring]]
 LOG = logging.getLogger("cn_ops.drill")
 
 
 def damage(
-    operation: Operation, scenario: Scenario, made: tuple[BackupResult, ...], measured: Measured
+    operation: Operation,
+    scenario: Scenario,
+    made: tuple[BackupResult, ...],
+    measured: Measured,
+    writer: LateWriter | None,
 ) -> Recreation:
     """Count what is about to be lost, put on record how it comes back, and do the damage."""
     source = made[-1]
     manifest = source.manifest
     with operation.phases.phase("fault") as step:
         require_backed_up(operation, Identity(manifest.system_identifier, manifest.database, manifest.database_oid))
-        write_late_rows(operation, scenario)
+        if writer:
+            writer.end()
         with session(operation.stack, operation.database) as connection:
             rows = db.count_rows(connection, manifest.counted_table)
         measured.rows_lost = max(0, rows - manifest.counted_rows)
+        if writer and not measured.rows_lost:
+            raise OperationFailed(f"none of the {writer.rows} rows was written after the dump's snapshot")
         recreation = _plan(operation, source)
         operation.intend(recreating=recreation)
         measured.fault_at = time.monotonic()
@@ -65,6 +80,9 @@ def restore(
             bring_roles(operation.stack, source.generation)
             # Another cluster, another empty database: what is on record must be about these.
             recreation = _plan(operation, source)
+        if scenario.while_restoring:
+            failed = _require_harmless(operation, scenario.while_restoring, recreation, step)
+            LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)
         if recreation.incoming is None:
             recreate(operation, recreation, step.advanced)
             step.detail = "in its own place"
@@ -89,6 +107,34 @@ def verify(operation: Operation, made: Recreation, measured: Measured) -> None:
             swap(operation, made)
             step.detail = f"the damaged one is {made.previous}"
         finished(operation)
+
+
+def _require_harmless(
+    operation: Operation, trouble: RestoringTrouble, recreation: Recreation, step: Step
+) -> OpsError:
+    """Require that a restore fails in this trouble, and leaves the live database as it was and nothing beside it."""
+    before = _at_rest(operation)
+    failure = None
+    step.advanced("a restore that must fail")
+    with trouble(operation, recreation, step.advanced) as (wanted, said):
+        try:
+            restore_incoming(operation, wanted, said)
+        except OpsError as error:
+            failure = error
+    operation.stack.start_postgres()
+    settle(operation)
+    if failure is None:
+        raise VerificationFailed("a restore ended well that could not: nothing is proven")
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        left = recreation.target in db.databases(connection)
+    if left or not compare(before, _at_rest(operation)).equal:
+        raise VerificationFailed("the failed restore has changed the live database, or left something beside it")
+    return failure
+
+
+def _at_rest(operation: Operation) -> Fingerprint:
+    """Return what the live database is, without its sequences: a server that crashed lets them skip some numbers."""
+    return replace(take(operation.stack, operation.database), sequences=())
 
 
 def _plan(operation: Operation, made: BackupResult) -> Recreation:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed
-from cn_ops.model import Identity
+from cn_ops.model import Identity, Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
-from cn_ops.postgres.damage import change_rows, drop_schema, drop_table, migrate_badly, truncate, write_rows
+from cn_ops.postgres.damage import change_rows, drop_schema, drop_table, migrate_badly, truncate
 from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.small_disk import why_none
+from cn_ops.troubles import (
+    Restoring,
+    Said,
+    disk_full_while_dumping,
+    disk_full_while_restoring,
+    server_killed_while_dumping,
+    server_killed_while_restoring,
+)
 
 TRUNCATED_TABLES = "truncated-tables"
-LATE_ROWS = 5
 
 # Does the damage and says, for people, what it was.
 Damage = Callable[[Operation], str]
@@ -27,8 +36,10 @@ class Scenario:
 
     ``rows_after`` is how many rows the fault leaves in the counted table: `zero`, `same` (the damage is seen by
     comparing only) or `gone` (the table, the database or the server is not there to be counted).
-    ``break_dump`` damages the newest backup, which must be refused; the one before it is restored then.
-    ``late_rows`` are written after the backup, and lost.
+    ``break_dump`` damages the newest backup, which must be refused; the one before it is restored then. While
+    ``is_written_to``, a writer goes on during the backup and until the fault: some of its rows are lost. In the
+    trouble of ``while_dumping`` or ``while_restoring`` a first try must fail and leave everything as it was.
+    ``is_killed``: the drill itself is killed before each of its phases. ``why_not`` says why it cannot be tried here.
     """
 
     name: str
@@ -36,8 +47,12 @@ class Scenario:
     damage: Damage
     rows_after: str
     break_dump: Callable[[Path], None] | None = None
-    late_rows: int = 0
+    is_written_to: bool = False
     loses_cluster: bool = False
+    while_dumping: Callable[[Operation], AbstractContextManager[Operation]] | None = None
+    while_restoring: Callable[[Operation, Recreation, Said], AbstractContextManager[Restoring]] | None = None
+    is_killed: bool = False
+    why_not: Callable[[Operation], str] = lambda _: ""
 
 
 def require_backed_up(operation: Operation, backed_up: Identity) -> None:
@@ -68,13 +83,6 @@ def rows_left(operation: Operation, scenario: Scenario, before: int) -> int | No
             hint="drill.truncate must empty drill.count_table, and stack.writers must name every writer",
         )
     return rows
-
-
-def write_late_rows(operation: Operation, scenario: Scenario) -> None:
-    """Write what a writer writes after the backup."""
-    if scenario.late_rows:
-        with session(operation.stack, operation.database) as connection:
-            write_rows(connection, operation.settings.drill.count_table, scenario.late_rows)
 
 
 def _truncated(operation: Operation) -> str:
@@ -136,6 +144,15 @@ def _flip(dump: Path) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
+def _only_beside(operation: Operation) -> str:
+    beside = operation.settings.restore.strategy == "beside"
+    return "" if beside else "restore.strategy is not `beside`: nothing is left to fall back to"
+
+
+def _no_small_disk(operation: Operation) -> str:
+    return _only_beside(operation) or operation.stack.why_no_small_disk()
+
+
 _ALL = (
     Scenario(TRUNCATED_TABLES, "tables emptied, as the old drill did it", _truncated, "zero"),
     Scenario("dropped-table", "a table dropped", _table_dropped, "gone"),
@@ -145,11 +162,47 @@ _ALL = (
     Scenario("bad-migration", "a column dropped and brought back empty", _migrated_badly, "same"),
     Scenario("lost-volume", "the server lost with its volume and roles", _volume_lost, "gone", loses_cluster=True),
     Scenario(
-        "late-writes", "rows written after the backup: lost, and counted", _truncated, "zero", late_rows=LATE_ROWS
+        "late-writes",
+        "a writer that goes on: what it wrote is lost, and counted",
+        _truncated,
+        "zero",
+        is_written_to=True,
     ),
     Scenario("cut-backup", "tables emptied, the newest backup cut off", _truncated, "zero", break_dump=_cut),
     Scenario(
         "flipped-backup", "tables emptied, a bit of the newest backup wrong", _truncated, "zero", break_dump=_flip
     ),
+    Scenario(
+        "killed-dumping",
+        "the server killed in the middle of a backup",
+        _truncated,
+        "zero",
+        while_dumping=server_killed_while_dumping,
+    ),
+    Scenario(
+        "killed-restoring",
+        "the server killed in the middle of a restore",
+        _truncated,
+        "zero",
+        while_restoring=server_killed_while_restoring,
+        why_not=_only_beside,
+    ),
+    Scenario(
+        "full-dumping",
+        "the disk full in the middle of a backup",
+        _truncated,
+        "zero",
+        while_dumping=disk_full_while_dumping,
+        why_not=lambda _: why_none(),
+    ),
+    Scenario(
+        "full-restoring",
+        "the server's disk full in the middle of a restore",
+        _truncated,
+        "zero",
+        while_restoring=disk_full_while_restoring,
+        why_not=_no_small_disk,
+    ),
+    Scenario("killed-drill", "cn-ops itself killed before each of its phases", _truncated, "zero", is_killed=True),
 )
 SCENARIOS: dict[str, Scenario] = {one.name: one for one in _ALL}

@@ -30,7 +30,7 @@ def explained(error: OSError, path: Path, doing: str) -> OpsError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         able = "readable" if doing.startswith(("read", "list")) else "writable"
         return UsageError(message, hint=f"make it {able} for this user, or name another")
-    return OperationFailed(message)
+    return OperationFailed(message, hint="see what is wrong with that file or its disk, then run it again")
 
 
 def private_folder(path: Path) -> Path:
@@ -141,17 +141,20 @@ def lock(path: Path, operation: str) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise explained(error, path, "open the lock") from error
+        raise explained(error, path, "open the lock").with_state("this command changed nothing") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _held(path, descriptor) from None
         holder = Holder(os.getpid(), operation, datetime.now(UTC).isoformat(timespec="seconds"))
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+        # Who holds it is for people: a full disk does not keep it from being held.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         yield
-        os.ftruncate(descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

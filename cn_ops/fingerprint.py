@@ -86,13 +86,29 @@ class Extension:
 
 
 @dataclass(frozen=True, order=True)
+class Membership:
+    """That a role belongs to another; ``options`` as in GRANT … WITH, where they are not the usual ones."""
+
+    role: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
 class Role:
     """A role that the database refers to: `attributes` as in CREATE ROLE, and what it is a member of."""
 
     name: str
     attributes: tuple[str, ...]
-    member_of: tuple[str, ...]
+    member_of: tuple[Membership, ...]
     settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class SilencedConstraint:
+    """A key that is there and does not hold: a trigger of its own has been disabled, which no dump says."""
+
+    table: str
+    constraint: str
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,7 @@ class Fingerprint:
     objects: tuple[SchemaObject, ...]
     extensions: tuple[Extension, ...]
     roles: tuple[Role, ...]
+    silenced: tuple[SilencedConstraint, ...]
     probes: tuple[ProbeAnswer, ...]
     fingerprint_version: int = FINGERPRINT_VERSION
 

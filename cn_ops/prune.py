@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cn_ops.generations import read_catalogue, remove_generation
+from cn_ops.generations import read_catalogue, remove_generation, remove_left_behind
 from cn_ops.retention import Keep, Retention, decide
 from cn_ops.settings import BackupSettings
 
@@ -22,6 +22,7 @@ def prune(settings: BackupSettings, keep: Keep, *, dry_run: bool = False) -> Ret
     """Remove what retention does not keep, the oldest first; the caller holds the folder's lock."""
     retention = decide(read_catalogue(settings.directory, settings.prefix), keep)
     if not dry_run:
+        remove_left_behind(settings.directory, settings.prefix)
         for decision in reversed(retention.decisions):
             if not decision.keep:
                 remove_generation(decision.generation)

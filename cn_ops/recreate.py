@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import Interrupted, OpsError
+from cn_ops.errors import Interrupted, OpsError, saying
 from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
@@ -39,7 +39,9 @@ def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], Non
 def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Prove the database that was made anew; see ``cn_ops.replacement.verify``."""
     state = f"the database {recorded.database!r} is restored but not equal, its writers are stopped"
-    return verify(operation, recorded, said, state=state)
+    unproven = f"the database {recorded.database!r} is restored but not proven, its writers are stopped"
+    with saying(unproven, "mend the cause; then `inv heal` restores it again and proves it"):
+        return verify(operation, recorded, said, state=state)
 
 
 def is_ours(operation: Operation, recorded: Recreation) -> bool:

@@ -9,9 +9,8 @@ from pathlib import Path
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.fingerprint import Comparison, Stripped
-from cn_ops.generations import new_id
 from cn_ops.model import Manifest, Recreation
-from cn_ops.names import Beside, beside
+from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import analyze, load, run_sql
 from cn_ops.postgres.probes import repair
@@ -43,7 +42,6 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
     """
     database, settings, manifest = operation.database, operation.settings.restore, source.manifest
     is_beside = settings.strategy == "beside"
-    now = new_id(datetime.now(UTC))
     left = unfinished(operation)
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
@@ -55,9 +53,11 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         elif there:
             properties = db.properties(connection, database)
         else:
-            properties = db.default_properties(connection, operation.settings.stack.postgres.user)
+            properties = db.default_properties(connection, connection.info.user)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)
+        both = (Beside.INCOMING, Beside.PREVIOUS)
+        incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
         return Recreation(
             dump=str(source.path),
             sha256=sha256,
@@ -69,8 +69,8 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             damaged=bool(left and there),
             owners=is_beside and settings.owners,
             privileges=is_beside and settings.privileges,
-            incoming=beside(database, Beside.INCOMING, now) if is_beside else None,
-            previous=beside(database, Beside.PREVIOUS, now) if is_beside else None,
+            incoming=incoming if is_beside else None,
+            previous=previous if is_beside else None,
         )
 
 

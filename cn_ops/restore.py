@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
+from cn_ops.errors import RUN_AGAIN, Interrupted, MissingError, OpsError, UsageError, saying
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
@@ -18,6 +18,7 @@ from cn_ops.model import Recreation, RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.tools import check_tools
 from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, plan_recreation
 from cn_ops.source import Source, check_source, find_source
@@ -27,31 +28,37 @@ from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
 @dataclass(frozen=True)
 class Plan:
-    """What a restore is about to do, after every check; sizes in bytes, ``size_now`` null for no database."""
+    """What a restore is about to do, after every check.
+
+    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known.
+    """
 
     source: Source
     recreation: Recreation
     dump_bytes: int
     size_now: int | None
-    free_bytes: int
+    free_bytes: int | None
     writers: tuple[str, ...]
 
 
 Confirm = Callable[[Plan], None]
 
 
-def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> RestoreResult:
+def restore(
+    operation: Operation, wanted: str, cwd: Path, confirm: Confirm, *, force_version: bool = False
+) -> RestoreResult:
     """Restore what `--dump` names; ``confirm`` raises to stop before anything is touched.
 
+    ``force_version`` lets client tools of a newer major version than the server's try it.
     Takes over what an earlier restore left: its database is made anew, its writers are started at the end.
     """
     with folder_lock(operation.settings.backup.directory, operation.name):
         _require_server(operation)
         settle(operation)
-        plan = plan_restore(operation, wanted, cwd)
+        plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
-        end_left_sessions(operation)
         try:
+            end_left_sessions(operation)
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error) from error
@@ -73,18 +80,20 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
     )
 
 
-def plan_restore(operation: Operation, wanted: str, cwd: Path) -> Plan:
+def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
-    with operation.phases.phase("check") as step:
+    with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
         source = find_source(operation.settings.backup, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
         _require_server(operation)
+        check_tools(operation.stack, restoring=True, force=force_version)
         checked = check_source(operation.stack, source, step.advanced_bytes)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
         plan = _plan(operation, source, recreation, checked.archive.size_bytes)
-        _check_space(plan)
+        _check_space(operation, plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
+    _warn_of_writers(operation)
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan
@@ -126,6 +135,22 @@ def _start_writers(operation: Operation) -> tuple[str, ...]:
             raise
         step.detail = ", ".join(restarted) or "none ran before"
     return restarted
+
+
+def _warn_of_writers(operation: Operation) -> None:
+    """Say what nobody will stop, and whose sessions cannot be ended: better known before than at the swap."""
+    if not operation.stack.writers:
+        operation.phases.warn(
+            "no service is stopped, for stack.server.stop and stack.server.start are not set: what is written until "
+            "the swap goes to the old database, and every session there is ended then"
+        )
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        roles = db.out_of_reach(connection, operation.database)
+        if roles:
+            operation.phases.warn(
+                f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)}: unless they are "
+                "gone by then, the swap is refused and nothing is changed"
+            )
 
 
 def _beside(operation: Operation, plan: Plan) -> Comparison | None:
@@ -171,9 +196,17 @@ def report_comparison(step: Step, comparison: Comparison | None) -> None:
 def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsError:
     """Put back what can be put back, and say what everything is in."""
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
+    failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):
-        failure.with_state(settle(operation) or f"the database {operation.database!r} is as it was")
-    start_unless_recreating(operation)
+        settled = settle(operation)
+        record = operation.journal.read()
+        if record is None or record.recreating is None:
+            failure.with_state(settled or f"the database {operation.database!r} is as it was")
+    failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
+    try:
+        start_unless_recreating(operation)
+    except OpsError as second:
+        failure.state += f"; the writers do not all run ({second.message}): `inv heal` starts them"
     return failure
 
 
@@ -182,7 +215,7 @@ def _plan(operation: Operation, source: Source, recreation: Recreation, dump_byt
     with session(stack, maintenance_database(operation.database)) as connection:
         if not db.may_create_databases(connection):
             raise UsageError(
-                f"the role {operation.settings.stack.postgres.user!r} may not create databases",
+                f"the role {connection.info.user!r} may not create databases",
                 state="nothing was changed",
                 hint="a superuser can grant it: ALTER ROLE … CREATEDB",
             )
@@ -198,9 +231,14 @@ def _plan(operation: Operation, source: Source, recreation: Recreation, dump_byt
     )
 
 
-def _check_space(plan: Plan) -> None:
+def _check_space(operation: Operation, plan: Plan) -> None:
     manifest = plan.source.manifest
     needed = manifest.database_size_bytes if manifest else plan.dump_bytes
+    if plan.free_bytes is None:
+        operation.phases.warn(
+            f"the free space of the server is not known: the restored database needs {readable_bytes(needed)}"
+        )
+        return
     # Beside the old database both need room; in its place, the old one goes before the new one comes.
     there = plan.free_bytes + (0 if plan.recreation.incoming else plan.size_now or 0)
     if needed > there:

@@ -87,6 +87,27 @@ def may_create_databases(connection: psycopg.Connection) -> bool:
     return bool(_value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"))
 
 
+def may_read_passwords(connection: psycopg.Connection) -> bool:
+    """Whether this session's role can read the password hashes of roles."""
+    return bool(_value(connection, "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
+
+
+def is_superuser(connection: psycopg.Connection) -> bool:
+    """Whether this session's role is a superuser."""
+    return bool(_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
+
+
+def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
+    """Return the roles that have sessions in a database which this session's role may not end."""
+    rows = connection.execute(
+        "SELECT DISTINCT a.usename::text FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid"
+        " WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT pg_has_role(a.usesysid, 'USAGE')"
+        " AND (r.rolsuper OR NOT pg_has_role('pg_signal_backend', 'USAGE')) ORDER BY 1",
+        (database,),
+    ).fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
 def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
     """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
     row = connection.execute(

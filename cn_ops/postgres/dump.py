@@ -33,9 +33,10 @@ def dump_database(
     return _streamed(server, argv, target, advanced)
 
 
-def dump_globals(server: Server, target: BinaryIO) -> tuple[str, int]:
-    """Dump roles and tablespaces, password hashes among them; return SHA-256 and size."""
-    return _streamed(server, ["pg_dumpall", "--globals-only", "--no-password"], target, lambda _: None)
+def dump_globals(server: Server, target: BinaryIO, *, passwords: bool = True) -> tuple[str, int]:
+    """Dump roles and tablespaces; return SHA-256 and size. Only a superuser can read the roles' password hashes."""
+    without = () if passwords else ("--no-role-passwords",)
+    return _streamed(server, ["pg_dumpall", "--globals-only", *without, "--no-password"], target, lambda _: None)
 
 
 def tool_version(server: Server) -> str:

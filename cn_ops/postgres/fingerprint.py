@@ -68,6 +68,7 @@ class Fingerprinting:
             extensions=installed,
             roles=objects.roles(connection),
             probes=answers(connection, [*probes, *probes_of(installed, probes)]),
+            silenced=objects.silenced(connection),
         )
 
 

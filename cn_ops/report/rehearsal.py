@@ -83,7 +83,9 @@ def _compared(report: DrillReport) -> str:
 
 def _verdict(report: DrillReport) -> Text:
     if report.status is Status.PASSED:
-        return Text(f"passed: the data is back and the application serves it ({report.stack})", style="bold green")
+        asked = report.application_entries_after is not None
+        served = " and the application serves it" if asked else "; the application was not asked"
+        return Text(f"passed: the data is back{served} ({report.stack})", style="bold green")
     where = report.error.phase if report.error else "?"
     return Text(f"failed in phase {where!r} ({report.stack})", style="bold red")
 

@@ -48,9 +48,10 @@ def backup_result(result: BackupResult) -> RenderableType:
     return pairs([*rows, *([("pruned", ", ".join(removed))] if removed else [])])
 
 
-def restore_result(result: RestoreResult) -> RenderableType:
-    """Return what a restore did."""
+def restore_result(result: RestoreResult, *, ours: bool = True) -> RenderableType:
+    """Return what a restore did; ``ours`` says that cn-ops can start the node."""
     rows = "not known: the dump has no manifest"
+    not_started = NONE_RAN if ours else "none was stopped, so none was started"
     if result.rows is not None:
         rows = f"{result.rows} in {result.tables} tables: every value and the schema are as in the dump"
     facts = [
@@ -58,7 +59,7 @@ def restore_result(result: RestoreResult) -> RenderableType:
         ("restored from", shown(result.source)),
         ("rows", rows),
         *([("left out", ", ".join(result.stripped))] if result.stripped else []),
-        ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else NONE_RAN),
+        ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else not_started),
         *([("kept", f"{result.previous}, the old one: {KEPT}")] if result.previous else []),
     ]
     return pairs(facts)
@@ -137,7 +138,8 @@ def stack_table(status: StackStatus, unfinished: str | None) -> RenderableType:
     table = plain_table("service", "state", "health", "where")
     for one in status.services:
         table.add_row(one.name, "running" if one.running else "stopped", one.health, one.where)
-    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}, {status.base_url}")
+    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}")
+    head.append(f", {status.base_url}" if status.base_url else "")
     tail = [Text(f"unfinished: {unfinished}; the next command heals it", style="yellow")] if unfinished else []
     return Group(head, table, *tail)
 

@@ -13,6 +13,7 @@ from cn_ops.settings.schema import (
     Settings,
     StackSettings,
 )
+from cn_ops.settings.server import ServerSettings
 
 __all__ = [
     "ApplicationSettings",
@@ -24,6 +25,7 @@ __all__ = [
     "PostgresSettings",
     "ProbeSettings",
     "RestoreSettings",
+    "ServerSettings",
     "Settings",
     "StackSettings",
 ]

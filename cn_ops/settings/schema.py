@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from cn_ops.settings.section import Section
+from cn_ops.settings.server import ServerSettings
 from cn_ops.settings.types import (
     Argument,
     Boolean,
@@ -38,18 +40,6 @@ from cn_ops.settings.types import (
 DEMO_COMPOSE_FILE = Path("compose/docker-compose.test.yml")
 # Far more than anybody keeps; a slip of the keyboard is caught.
 MOST_GENERATIONS = 100_000
-
-
-class Section(BaseModel):
-    """Settings that belong together: frozen, and nothing unknown among them."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        # What editors show above a description: the name as it is typed.
-        field_title_generator=lambda name, _: name,
-    )
 
 
 class ComposeSettings(Section):
@@ -118,8 +108,10 @@ class PostgresSettings(Section):
     """The database server and the live database."""
 
     service: ServiceName = Field("community-node-postgres", description="Its compose service.")
-    database: Name = Field("cn", description="The live database.")
-    user: Name = Field("cn", description="The role that owns it and that cn-ops connects as.")
+    database: Name = Field("cn", description="The live database (server: that of the DSN).")
+    user: Name = Field(
+        "cn", description="The role that owns it and that cn-ops connects as (server: that of the DSN)."
+    )
     password: Secret | None = Field(
         None, description="Password (null: the container's POSTGRES_PASSWORD). Better set in the environment."
     )
@@ -130,16 +122,18 @@ class PostgresSettings(Section):
 class StackSettings(Section):
     """What runs the node."""
 
-    kind: Literal["auto", "compose", "embedded"] = Field(
-        "auto", description="What runs the node; auto takes compose where an engine answers, else embedded."
+    kind: Literal["auto", "compose", "embedded", "server"] = Field(
+        "auto",
+        description="What runs the node; auto takes compose where an engine answers, else embedded; never server.",
     )
     disposable: Boolean | None = Field(
         None,
         description="Whether drills may destroy this stack's data. null: yes for the demo node's own compose file "
-        "and for the embedded stack, no for any other compose file.",
+        "and for the embedded stack, no for any other compose file and for a server.",
     )
     compose: ComposeSettings = Field(default_factory=ComposeSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     writers: tuple[ServiceName, ...] = Field(
         ("community-node-user-api", "community-node-bootstrap"),

@@ -88,6 +88,15 @@ class Cluster:
                 return
         raise OperationFailed("the embedded server did not stop", evidence=self.log_tail())
 
+    def kill(self) -> None:
+        """Kill the first process and wait until it is gone; its children notice and end."""
+        if (pid := self.pid()) is None:
+            return
+        with suppress(psutil.Error):
+            found = psutil.Process(pid)
+            found.kill()
+            found.wait(ORPHAN_SECONDS)
+
     def log_tail(self, lines: int = LOG_LINES) -> str:
         """Return the last lines of the server's log."""
         with suppress(OSError):

@@ -22,6 +22,7 @@ from cn_ops import process
 from cn_ops.errors import MissingError, OperationFailed
 from cn_ops.files import claim_folder, private_folder, publish
 from cn_ops.process import ProcessFailed
+from cn_ops.small_disk import release
 
 AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
 ACCOUNTS = ("postgres", "nobody")
@@ -62,6 +63,19 @@ class Layout:
         """Exists while a new cluster still has to be given its database."""
         return self.home / "fresh"
 
+    @property
+    def small_disk(self) -> Path:
+        """Where a disk to be filled is mounted."""
+        return self.area / "small-disk"
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """The user and group ids of who runs the cluster."""
+        if self.account is None:
+            return os.geteuid(), os.getegid()
+        entry = pwd.getpwnam(self.account)
+        return entry.pw_uid, entry.pw_gid
+
     def service_log(self, name: str) -> Path:
         """Return the log of a service."""
         return self.home / "logs" / f"{name}.log"
@@ -82,11 +96,11 @@ class Layout:
     def give(self, path: Path) -> None:
         """Make a path belong to the account that runs the cluster."""
         if self.account:
-            entry = pwd.getpwnam(self.account)
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+            os.chown(path, *self.owner)
 
     def remove(self) -> None:
         """Remove everything of the cluster: data, sockets, logs, record; what else is in its folder stays."""
+        release(self.small_disk)
         shutil.rmtree(self.area, ignore_errors=True)
         for name in ("data", "log", "logs"):
             shutil.rmtree(self.home / name, ignore_errors=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from invoke.exceptions import Exit
 
 from cn_ops.drill import DRILL_PHASES, drill
-from cn_ops.drill_phases import DrillOptions, require_disposable
+from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
 from cn_ops.errors import ExitCode, OpsError, UsageError
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
-from cn_ops.generations import new_id
 from cn_ops.logs import log_to
 from cn_ops.model import DrillReport
+from cn_ops.names import new_id
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
 from cn_ops.report.rehearsal import drill_result, scenario_table
@@ -38,6 +38,7 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
     # Checked in its first phase: the summary tells of that as well.
     with locked("drill", stack, check=False) as operation:
         require_disposable(operation)
+        require_possible(operation, SCENARIOS[scenario], options)
         if dry_run:
             _show_plan(operation, SCENARIOS[scenario], options, as_json=as_json)
             return
@@ -59,6 +60,10 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
         stderr_console().print(heading, style="bold")
         with locked("drill", stack) as operation:
             require_disposable(operation)
+            if operation.stack.kind == "server" and scenario.loses_cluster:
+                operation.phases.warn(f"not drilled: {scenario.name}, for this server is not cn-ops' to take away")
+                continue
+            require_possible(operation, scenario, options)
             reports.append(_drilled(operation, scenario, options)[0])
         error = reports[-1].error
         if error and error.exit_code == ExitCode.INTERRUPTED:
@@ -137,5 +142,7 @@ def _show_report(report: DrillReport, path: Path, *, as_json: bool) -> None:
 
 def _where_to_look(stack: str) -> str:
     """Name the stack in each command: left to `auto`, it could be the other one."""
+    if stack == "server":
+        return "kept: the database as it is, the dump and the log · look: `inv stack.status --stack=server`"
     look = f"kept: the stack, the dump and the log · look: `inv stack.status --stack={stack}`"
     return f"{look}, `inv stack.logs --stack={stack}` · clean up: `inv stack.down --volumes --stack={stack}`"

@@ -86,7 +86,7 @@ def _leave_quietly() -> NoReturn:
 
 
 Help = dict[str, str]
-STACK_HELP = "auto, compose or embedded (default: stack.kind of the settings)"
+STACK_HELP = "auto, compose, embedded or server (default: stack.kind of the settings)"
 JSON_HELP = "print one JSON document on stdout, and nothing else there"
 DRY_RUN_HELP = "check everything and say what would be done; change nothing"
 YES_HELP = "do not ask; for stacks that are not disposable"

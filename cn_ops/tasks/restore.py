@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
         finish="drop the databases that earlier restores replaced",
         undo="swap the database that the last restore replaced back in",
+        force_version="restore with client tools of a newer major version than the server's",
     )
 )
 @guarded
@@ -32,6 +33,7 @@ def restore(
     strategy: str = "",
     finish: bool = False,
     undo: bool = False,
+    force_version: bool = False,
     stack: str = "",
     yes: bool = False,
     json: bool = False,
@@ -72,7 +74,7 @@ def restore(
     over = {"restore.strategy": ("--strategy", strategy)} if strategy else {}
     with locked("restore", stack, over=over) as operation:
         if dry_run:
-            plan = plan_restore(operation, dump, Path.cwd())
+            plan = plan_restore(operation, dump, Path.cwd(), force_version=force_version)
             document = _document(plan)
             print_json(document) if json else show(
                 fact_lines(document), "dry run: the dump is good; nothing was changed"
@@ -82,8 +84,10 @@ def restore(
         def confirm(plan: Plan) -> None:
             confirmed(operation, f"restoring replaces the database {operation.database!r} on a stack in use", yes=yes)
 
-        result = restore_database(operation, dump, Path.cwd(), confirm)
-    print_json(restore_document(result)) if json else show(restore_result(result))
+        result = restore_database(operation, dump, Path.cwd(), confirm, force_version=force_version)
+    print_json(restore_document(result)) if json else show(
+        restore_result(result, ours=operation.stack.kind != "server")
+    )
 
 
 @task(help=help_of("stack", "json"))

@@ -15,6 +15,7 @@ from cn_ops.phases import Phases
 from cn_ops.report.progress import Progress
 from cn_ops.settings.load import NO_OPTIONS, Loaded, load
 from cn_ops.stack import Choice, choose
+from cn_ops.stack.server_settings import with_server
 from cn_ops.tasks.show import stderr_console
 
 # Options by the path of the setting that they go over: the option as typed, and its value.
@@ -45,7 +46,7 @@ class Prepared:
 def prepared(stack: str = "", over: Options = NO_OPTIONS) -> Iterator[Prepared]:
     """Load the settings; `--stack` and other options, by the path of their setting, go over them."""
     options = {**({"stack.kind": ("--stack", stack)} if stack else {}), **over}
-    loaded = load(Path.cwd(), os.environ, options)
+    loaded = with_server(load(Path.cwd(), os.environ, options), os.environ)
     with Progress(stderr_console()) as progress:
         for warning in loaded.warnings:
             progress.warned(warning)

@@ -55,10 +55,13 @@ def verify(
         "json",
         dump="latest, latest-proven, a generation's id, or a path (default: latest)",
         database="the database to compare (default: the live one)",
+        dsn="compare what this leads to, on any server: postgresql://user@host/database, or service=… dbname=…",
     )
 )
 @guarded
-def compare(context: Context, dump: str = "latest", database: str = "", stack: str = "", json: bool = False) -> None:
+def compare(
+    context: Context, dump: str = "latest", database: str = "", dsn: str = "", stack: str = "", json: bool = False
+) -> None:
     """Compare a database with a generation, and name each difference. Exit 0: equal, 4: not.
 
     For example:
@@ -67,15 +70,19 @@ def compare(context: Context, dump: str = "latest", database: str = "", stack: s
     """
     from invoke.exceptions import Exit
 
-    from cn_ops.errors import ExitCode
+    from cn_ops.errors import ExitCode, UsageError
     from cn_ops.report.documents import comparison_document
     from cn_ops.report.terminal import comparison_result
     from cn_ops.tasks.setup import prepared
     from cn_ops.tasks.show import print_json, show
     from cn_ops.tasks.verify_run import run_compare
 
+    if dsn and (database or stack):
+        raise UsageError(
+            "--dsn names stack and database: leave --stack and --database out", state="nothing was changed"
+        )
     with prepared(stack) as ready:
-        comparison = run_compare(ready, dump, database)
+        comparison = run_compare(ready, dump, database, dsn)
     print_json(comparison_document(comparison)) if json else show(comparison_result(comparison))
     if not comparison.equal:
         raise Exit(code=int(ExitCode.NOT_EQUAL))

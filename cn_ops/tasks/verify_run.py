@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,17 @@ from cn_ops.errors import UsageError
 from cn_ops.files import lock, private_folder
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
+from cn_ops.masking import mask
 from cn_ops.model import VerifyResult
 from cn_ops.phases import Phases
+from cn_ops.postgres.tools import check_tools
 from cn_ops.proof import Subject, prove
 from cn_ops.settings import Settings
 from cn_ops.source import Source, find_source
+from cn_ops.stack import Stack
+from cn_ops.stack.server import ServerStack
+from cn_ops.stack.server_address import address_of_dsn
+from cn_ops.stack.server_dsn import BadDsn
 from cn_ops.tasks.setup import Prepared
 from cn_ops.verify import due, verify
 
@@ -44,8 +51,8 @@ def run_verify(ready: Prepared, sources: Sequence[Source]) -> tuple[VerifyResult
     return tuple(results)
 
 
-def run_compare(ready: Prepared, dump: str, database: str) -> Comparison:
-    """Compare a database of the chosen stack with a generation."""
+def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparison:
+    """Compare a database of the chosen stack, or the one that a DSN leads to, with a generation."""
     settings = ready.loaded.settings
     source = find_source(settings.backup, dump, Path.cwd())
     if source.generation is None:
@@ -54,7 +61,13 @@ def run_compare(ready: Prepared, dump: str, database: str) -> Comparison:
             state="nothing was changed",
             hint="name a generation: `inv backups` lists them",
         )
-    stack = ready.choose().stack
+    stack: Stack
+    if dsn:
+        stack = server = _server(ready, dsn)
+        database = server.address.database
+    else:
+        stack = ready.choose().stack
+    check_tools(stack, restoring=False)
     phases = Phases(ready.progress)
     with phases.phase("compare") as step:
         name = database or settings.stack.postgres.database
@@ -64,3 +77,15 @@ def run_compare(ready: Prepared, dump: str, database: str) -> Comparison:
         found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"
         step.detail = f"{found}: {name} with {source.path.name}"
     return comparison
+
+
+def _server(ready: Prepared, dsn: str) -> ServerStack:
+    try:
+        address = address_of_dsn(dsn, os.environ)
+    except BadDsn as error:
+        raise UsageError(f"--dsn {error}", state="nothing was changed") from error
+    if mask(dsn) != dsn:
+        ready.progress.warned(
+            "everybody on this machine can read the password in --dsn: PGPASSWORD, ~/.pgpass or a service hide it"
+        )
+    return ServerStack(ready.loaded.settings, address)

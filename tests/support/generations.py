@@ -12,9 +12,13 @@ from cn_ops.fingerprint import (
     Fingerprint,
     LargeObjects,
     MaterializedView,
+    Membership,
+    Probe,
+    ProbeAnswer,
     Role,
     SchemaObject,
     SequenceState,
+    SilencedConstraint,
     TableContent,
 )
 from cn_ops.manifest import write_manifest, write_proof
@@ -124,7 +128,12 @@ def fingerprint(**changes: Any) -> Fingerprint:
             SchemaObject("TABLE", "cn_relay", "events", "cn", "CREATE TABLE cn_relay.events (id text);"),
         ),
         extensions=(Extension("pgcrypto", "1.3", "public"),),
-        roles=(Role("auditor", ("LOGIN",), ("readers",), ("work_mem=4MB",)), Role("cn", ("SUPERUSER",), (), ())),
+        roles=(
+            Role("auditor", ("LOGIN",), (Membership("readers", ()),), ("work_mem=4MB",)),
+            Role("cn", ("SUPERUSER",), (), ()),
+        ),
+        silenced=(SilencedConstraint("cn_relay.events", "events_fkey"),),
+        probes=(ProbeAnswer(Probe("signed", "SELECT 0", "0"), "0", None),),
     )
     return replace(ordinary, **changes)
 

@@ -20,12 +20,11 @@ from cn_ops.generations import (
     draft,
     find_generation,
     generation_of,
-    new_id,
     read_catalogue,
     remove_generation,
-    sort_key,
 )
 from cn_ops.model import GenerationState
+from cn_ops.names import new_id, sort_key
 from cn_ops.prune import prune
 from cn_ops.retention import Keep
 from cn_ops.settings import BackupSettings
