@@ -107,6 +107,16 @@ def undo(operation: Operation) -> tuple[str, str]:
 
     Raises ``UsageError`` when there is none. The caller has stopped the writers.
     """
+    previous = newest_previous(operation)
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        there = db.databases(connection)
+    (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
+    exchange(operation, operation.database, previous, undone)
+    return previous, undone
+
+
+def newest_previous(operation: Operation) -> str:
+    """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
     previous = databases_beside(operation, Beside.PREVIOUS)
     if not previous:
         raise UsageError(
@@ -114,11 +124,7 @@ def undo(operation: Operation) -> tuple[str, str]:
             state="nothing was changed",
             hint="restore a generation instead: `inv backups` lists them",
         )
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        there = db.databases(connection)
-    (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
-    exchange(operation, operation.database, previous[0], undone)
-    return previous[0], undone
+    return previous[0]
 
 
 def exchange(operation: Operation, live: str, replacement: str, aside: str) -> None:

@@ -60,7 +60,7 @@ def _decision(one: Generation, reason: str | None, suspicion: str | None, keep: 
     if reason is None and suspicion:
         return Decision(one, keep=True, reason="nothing is removed while the newest is suspicious")
     return Decision(
-        one, keep=reason is not None, reason=reason or f"beyond the {keep.last} newest, and no rule keeps it"
+        one, keep=reason is not None, reason=reason or f"not one of the newest {keep.last}, and no rule keeps it"
     )
 
 

@@ -45,6 +45,8 @@ def drill(
       inv drill
       inv drill --stack=embedded --events=100000
       inv drill --no-build --json
+      inv drill --scenario=lost-volume --prove-detection
+      inv drill --all-scenarios
       inv drill --dry-run
     """
     from cn_ops.drill_phases import DrillOptions

@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 
 from cn_ops.drill import DRILL_PHASES, drill, not_tried
 from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
-from cn_ops.errors import MissingError, OpsError, UsageError
+from cn_ops.errors import ExitCode, MissingError, OpsError, UsageError
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
 from cn_ops.logs import log_to
@@ -17,8 +17,9 @@ from cn_ops.model import DrillReport
 from cn_ops.names import new_id
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
+from cn_ops.report.rehearsal import drill_result, scenario_table
 from cn_ops.report.summary import summary
-from cn_ops.report.terminal import drill_result, fact_lines, scenario_table
+from cn_ops.report.terminal import fact_lines
 from cn_ops.settings import DrillSettings
 from cn_ops.tasks.setup import locked
 from cn_ops.tasks.show import print_json, show, stderr_console
@@ -42,7 +43,7 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
         require_disposable(operation)
         require_possible(operation, SCENARIOS[scenario], options)
         if dry_run:
-            _show_plan(operation, options, as_json=as_json)
+            _show_plan(operation, SCENARIOS[scenario], options, as_json=as_json)
             return
         if reason := wanted.why_not(operation):
             raise MissingError(
@@ -63,7 +64,9 @@ def list_scenarios(*, as_json: bool) -> None:
 def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> None:
     """Drill every scenario and show which this deployment survives; raises ``Exit`` when it does not survive one."""
     reports = []
-    for scenario in SCENARIOS.values():
+    for number, scenario in enumerate(SCENARIOS.values(), 1):
+        heading = f"scenario {number} of {len(SCENARIOS)}: {scenario.name} ({scenario.summary})"
+        stderr_console().print(heading, style="bold")
         if scenario.is_killed:
             _kill_first(stack, options)
         with locked("drill", stack) as operation:
@@ -76,6 +79,9 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
                 reports.append(not_tried(operation, scenario, reason, datetime.now(UTC)))
             else:
                 reports.append(_drilled(operation, scenario, options)[0])
+        error = reports[-1].error
+        if error and error.exit_code == ExitCode.INTERRUPTED:
+            break  # whoever pressed Ctrl-C did not mean this one scenario
     if as_json:
         print_json({"scenarios": [summary(one) for one in reports]})
     else:
@@ -118,7 +124,7 @@ def _free_stamp(settings: DrillSettings, now: datetime) -> str:
     return new_id(now, taken)
 
 
-def _show_plan(operation: Operation, options: DrillOptions, *, as_json: bool) -> None:
+def _show_plan(operation: Operation, scenario: Scenario, options: DrillOptions, *, as_json: bool) -> None:
     settings = operation.settings
     operation.stack.preflight()
     plan = {
@@ -135,7 +141,8 @@ def _show_plan(operation: Operation, options: DrillOptions, *, as_json: bool) ->
     if as_json:
         print_json(plan)
         return
-    show(fact_lines(plan), "dry run: nothing was started or changed")
+    facts = {"scenario": f"{scenario.name}: {scenario.summary}", **plan}
+    show(fact_lines(facts), "dry run: nothing was started or changed")
 
 
 def _show_report(report: DrillReport, path: Path, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cn_ops.beside import databases_beside, drop_beside
+from cn_ops.beside import databases_beside, drop_beside, newest_previous
 from cn_ops.heal import heal
 from cn_ops.names import Beside
 from cn_ops.restore import undo_restore
@@ -32,15 +32,14 @@ def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     """Swap the database that the last restore replaced back in."""
     with locked("restore --undo", stack) as operation:
         operation.require_server()
-        previous = databases_beside(operation, Beside.PREVIOUS)
-        undone = ""
-        if previous and dry_run:
-            show(f"{previous[0]} would become {operation.database}")
-            return
-        heal(operation)
-        confirmed(operation, f"undoing the last restore replaces the database {operation.database!r}", yes=yes)
-        back, undone = undo_restore(operation)
+        back, undone = newest_previous(operation), None  # before a writer is stopped for nothing
+        if not dry_run:
+            heal(operation)
+            confirmed(operation, f"undoing the last restore replaces the database {operation.database!r}", yes=yes)
+            back, undone = undo_restore(operation)
     if as_json:
-        print_json({"database": operation.database, "was": back, "undone": undone})
+        print_json({"dry_run": dry_run, "database": operation.database, "was": back, "undone": undone})
+    elif dry_run:
+        show(f"{back} would become {operation.database}; nothing was changed")
     else:
         show(f"{back} is {operation.database} again; what the restore had brought is {undone}")

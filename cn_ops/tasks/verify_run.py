@@ -74,7 +74,9 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
         name = database or live
         subject = Subject(stack, name, source.generation.manifest_file, source.path, live)
         comparison = prove(subject, Stripped(), step.advanced)
-        step.detail = f"{name} with {source.path.name}"
+        count = len(comparison.differences)
+        found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"
+        step.detail = f"{found}: {name} with {source.path.name}"
     return comparison
 
 
