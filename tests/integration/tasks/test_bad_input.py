@@ -149,20 +149,20 @@ def test_port_that_is_taken_is_given_up_for_another(ledger: Node) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system in memory")
 def test_disk_that_is_full_while_dumping_leaves_no_generation(shared_ledger: Node) -> None:
-    shared_ledger.rows("CREATE TABLE IF NOT EXISTS ledger.noise (t text)")
-    shared_ledger.rows(
-        "INSERT INTO ledger.noise SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 100000) AS n"
-        " GROUP BY n % 1000"
-    )
     with small_disk() as folder, changed(shared_ledger, {"backup": {"directory": str(folder / "backups")}}):
+        shared_ledger.rows("CREATE TABLE ledger.noise (t text)")
+        shared_ledger.rows(
+            "INSERT INTO ledger.noise SELECT string_agg(md5(random()::text), '')"
+            " FROM generate_series(1, 100000) AS n GROUP BY n % 1000"
+        )
         done = shared_ledger.run("backup")
+        shared_ledger.rows("DROP TABLE ledger.noise")
         assert done.returncode == 3, done.stderr
         assert "No space left on device" in done.stderr
         assert "no generation was made" in done.stderr
         assert str(folder) in done.stderr
         assert shared_ledger.backup_files() == set()
         assert shared_ledger.stack.running() == EVERYTHING
-    shared_ledger.rows("DROP TABLE ledger.noise")
 
 
 @contextmanager
