@@ -15,6 +15,7 @@ import cn_ops.postgres.database as db
 from cn_ops.errors import Interrupted, OperationFailed, OpsError, VerificationFailed
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
+from cn_ops.postgres.creation import create
 from cn_ops.postgres.load import analyze, load
 from cn_ops.postgres.session import maintenance_database, session
 
@@ -95,7 +96,7 @@ def is_ours(operation: Operation, recorded: Recreation) -> bool:
 def _drop_and_create(operation: Operation, wanted: Recreation) -> None:
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
         db.drop(connection, wanted.database)
-        db.create(connection, wanted.database, wanted.properties)
+        create(connection, wanted.database, wanted.properties)
         made = db.identity(connection, wanted.database).database_oid
     operation.intend(recreating=replace(wanted, new_oid=made))
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from cn_ops.errors import OperationFailed
-from cn_ops.postgres.database import creation, major, split_names
+from cn_ops.postgres.creation import creation, split_names
+from cn_ops.postgres.database import major
 from cn_ops.postgres.session import dbname, maintenance_database, qualified
 from tests.support.generations import properties
 
