@@ -47,6 +47,8 @@ def restore(operation: Operation, wanted: str, cwd: Path, confirm: Confirm) -> R
         end_left_sessions(operation)
         rows = _replace_database(operation, plan.recreation)
     restarted = _start_writers(operation)
+    # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
+    operation.intend(started=(), started_stack=False)
     generation = plan.source.generation
     return RestoreResult(
         source=plan.source.path,
