@@ -63,6 +63,8 @@ def restore(
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error) from error
     restarted = _start_writers(operation)
+    # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
+    operation.intend(started=(), started_stack=False)
     if restarted:
         ask_probes(operation, state=f"the database {operation.database!r} is restored, and its writers run")
     generation = plan.source.generation

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.errors import OperationFailed, OpsError, UsageError
 from cn_ops.operation import Operation
 
 SEED_LINE = "E2E_SEED_JSON="
@@ -33,7 +34,7 @@ def run_seed(operation: Operation, events: int | None) -> Seeded | None:
     if settings.seed is None:
         return None
     command = (*settings.seed, *(("--events", str(events)) if events is not None else ()))
-    lines = operation.stack.run_once(settings.service, command).stdout.splitlines()
+    lines = _run(operation, "drill.seed", command).splitlines()
     found = [line.partition(SEED_LINE)[2] for line in lines if SEED_LINE in line]
     try:
         document = json.loads(found[-1]) if found else None
@@ -53,7 +54,7 @@ def run_invite(operation: Operation) -> str:
     settings = operation.settings.drill
     if settings.invite is None:
         raise UsageError("there is no invite command", state="no invite was made", hint="set drill.invite")
-    return operation.stack.run_once(settings.service, settings.invite).stdout.strip()
+    return _run(operation, "drill.invite", settings.invite).strip()
 
 
 def run_cleanup(operation: Operation) -> bool:
@@ -61,5 +62,13 @@ def run_cleanup(operation: Operation) -> bool:
     settings = operation.settings.drill
     if settings.cleanup is None:
         return False
-    operation.stack.run_once(settings.service, settings.cleanup)
+    _run(operation, "drill.cleanup", settings.cleanup)
     return True
+
+
+def _run(operation: Operation, setting: str, command: Sequence[str]) -> str:
+    try:
+        return operation.stack.run_once(operation.settings.drill.service, command).stdout
+    except OpsError as error:
+        error.with_hint(f"the command is {setting}: mend what it complains of, or set another")
+        raise

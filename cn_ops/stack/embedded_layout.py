@@ -154,7 +154,8 @@ def binaries(bin_dir: Path | None, where: Layout) -> Path:
     source = installed_binaries(bin_dir)
     if where.account is None or _reachable(source, where.account):
         return source
-    copied = where.area / "pgsql"
+    # Another folder is another copy: an old one must not be run in its place.
+    copied = where.area / f"pgsql-{hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:8]}"
     if not copied.exists():
         aside = where.area / "pgsql.partial"
         shutil.rmtree(aside, ignore_errors=True)

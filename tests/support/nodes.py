@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -243,7 +244,8 @@ def bin_dir(source: Path, wrappers: Mapping[str, str]) -> Iterator[Path]:
             if program.name not in wrappers:
                 (made / program.name).symlink_to(program.resolve())
         for name, script in wrappers.items():
-            (made / name).write_text(f"#!/bin/sh\n{script.replace('{real}', str((source / name).resolve()))}\n")
+            real = shlex.quote(str((source / name).resolve()))
+            (made / name).write_text(f"#!/bin/sh\n{script.replace('{real}', real)}\n")
             (made / name).chmod(0o755)
         yield made
     finally:

@@ -232,3 +232,10 @@ def test_another_database_is_never_touched_by_a_restore(left: Left, server: Embe
             assert db.identity(connection, other) == before
     finally:
         execute(server, "DROP DATABASE {} WITH (FORCE)", other)
+
+
+def test_restored_stack_that_a_killed_drill_had_started_is_not_taken_down_later(left: Left) -> None:
+    left.record(left.plan, started_stack=True)
+    bring_back(left.site)
+    assert left.site.journal is None
+    assert left.site.content() == left.before
