@@ -63,12 +63,12 @@ def cases(positions: Sequence[Position]) -> list[Case]:
 
 
 def sample(every: Sequence[Case], count: int, seed: int) -> list[Case]:
-    """Choose some: from each gateway and kind at least one, the rest spread evenly; another seed, other ones."""
+    """Choose some: half from as many pairs of gateway and kind, the rest evenly spread; other seeds, other ones."""
     chance = random.Random(seed)
     strata: dict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in every:
         strata[case.position.gateway, case.kind].append(case)
-    chosen = [chance.choice(one) for one in strata.values()]
+    chosen = [chance.choice(one) for one in chance.sample(list(strata.values()), min(len(strata), count // 2))]
     rest = [case for case in every if case not in chosen]
     wanted = max(0, count - len(chosen))
     step = max(1.0, len(rest) / wanted) if wanted else 0
