@@ -71,6 +71,8 @@ def speaks_of(operation: Operation, recorded: Recreation) -> bool:
         if not db.exists(connection, recorded.database):
             return True
         there = db.identity(connection, recorded.database).database_oid
+        if not db.is_valid(connection, recorded.database):
+            return there in (recorded.old_oid, recorded.new_oid)
     # Killed between its making and its record, the new one is known by being empty.
     made = recorded.new_oid is None and there != recorded.old_oid and _is_empty(operation, recorded.database)
     return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
@@ -114,7 +116,8 @@ def _with_state(operation: Operation, wanted: Recreation, error: OpsError) -> Op
 def _is_untouched(operation: Operation, wanted: Recreation) -> bool:
     with suppress(OpsError), session(operation.stack, maintenance_database(wanted.database)) as connection:
         if db.exists(connection, wanted.database):
-            return db.identity(connection, wanted.database).database_oid == wanted.old_oid
+            is_old = db.identity(connection, wanted.database).database_oid == wanted.old_oid
+            return is_old and db.is_valid(connection, wanted.database)
     return False
 
 
