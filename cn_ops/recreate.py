@@ -17,7 +17,7 @@ from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, oid_of, refuse_writers, speaks_of, verify
+from cn_ops.replacement import fill, finished, refuse_writers, speaks_of, verify
 
 
 def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> None:
@@ -74,6 +74,8 @@ def _with_state(operation: Operation, wanted: Recreation, error: OpsError) -> Op
 
 
 def _is_untouched(operation: Operation, wanted: Recreation) -> bool:
-    with suppress(OpsError):
-        return wanted.old_oid is not None and oid_of(operation, wanted.database) == wanted.old_oid
+    with suppress(OpsError), session(operation.stack, maintenance_database(wanted.database)) as connection:
+        if db.exists(connection, wanted.database):
+            is_old = db.identity(connection, wanted.database).database_oid == wanted.old_oid
+            return is_old and db.is_valid(connection, wanted.database)
     return False

@@ -129,6 +129,8 @@ def speaks_of(operation: Operation, recorded: Recreation) -> bool:
         return recorded.damaged and there in (None, recorded.old_oid)
     if there is None:
         return True
+    if not is_valid(operation, recorded.database):
+        return there in (recorded.old_oid, recorded.new_oid)
     # Killed between its making and its record, the new one is known by being empty.
     made = recorded.new_oid is None and there != recorded.old_oid and is_empty(operation, recorded.database)
     return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
@@ -145,6 +147,12 @@ def oid_of(operation: Operation, database: str) -> int | None:
     """Return a database's oid, or None when it is not there."""
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         return db.identity(connection, database).database_oid if db.exists(connection, database) else None
+
+
+def is_valid(operation: Operation, database: str) -> bool:
+    """Whether a database can be used, and is not what an interrupted drop has left."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        return db.is_valid(connection, database)
 
 
 def is_empty(operation: Operation, database: str) -> bool:

@@ -51,6 +51,11 @@ def system_identifier(connection: psycopg.Connection) -> str:
     return str(_value(connection, "SELECT system_identifier::text FROM pg_control_system()"))
 
 
+def is_valid(connection: psycopg.Connection, database: str) -> bool:
+    """Whether a database can be used: one whose drop was interrupted keeps its name and oid, and nothing else."""
+    return bool(_value(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
+
+
 def identity(connection: psycopg.Connection, database: str) -> Identity:
     """Return which database this is; raises ``OperationFailed`` when it is gone."""
     oid = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
@@ -129,7 +134,7 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         ctype=columns["datctype"],
         locale=columns.get("datlocale") or columns.get("daticulocale"),
         icu_rules=columns.get("daticurules"),
-        connection_limit=columns["datconnlimit"],
+        connection_limit=max(-1, columns["datconnlimit"]),  # -2 marks a drop that was interrupted
         tablespace=tablespace,
         comment=comment,
         privileges=None if default_privileges else _privileges(connection, database),

@@ -239,3 +239,14 @@ def test_restored_stack_that_a_killed_drill_had_started_is_not_taken_down_later(
     bring_back(left.site)
     assert left.site.journal is None
     assert left.site.content() == left.before
+
+
+def test_database_whose_drop_was_interrupted_is_not_passed_off_as_untouched(
+    left: Left, server: EmbeddedStack
+) -> None:
+    """PostgreSQL keeps its name and number, and lets nobody in."""
+    left.record(left.plan)
+    execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{left.site.database}'")
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+    assert left.site.journal is None
