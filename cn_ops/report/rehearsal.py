@@ -41,9 +41,11 @@ def scenario_table(reports: Sequence[DrillReport]) -> RenderableType:
         why = " ".join(one.warnings) if one.status is Status.SKIPPED else why
         row = (one.scenario, Text(f"{mark} {one.status}", style=style), readable_seconds(one.rto_seconds), lost)
         table.add_row(*row, *([why] if len(table.columns) > len(columns) else []))
-    survived = sum(one.status is Status.PASSED for one in reports)
-    style = "bold green" if survived == len(reports) else "bold red"
-    return Group(table, Text(), Text(f"survived {survived} of {len(reports)}", style=style))
+    survived, skipped = (sum(one.status is status for one in reports) for status in (Status.PASSED, Status.SKIPPED))
+    tried = len(reports) - skipped
+    left = f"; {skipped} could not be tried here" if skipped else ""
+    style = "bold green" if 0 < survived == tried else "bold red"
+    return Group(table, Text(), Text(f"survived {survived} of {tried}{left}", style=style))
 
 
 def _phase_table(phases: Sequence[Phase]) -> Table:
