@@ -95,7 +95,9 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
         start_unless_recreating(operation)
     except OpsError as second:
         LOG.error("the writers were not started again: %s", second.message)
-    return failure.with_state(_database_state(operation))
+    return failure.with_state(_database_state(operation)).with_hint(
+        "mend the cause, then run it again: it heals first"
+    )
 
 
 def _database_state(operation: Operation) -> str:
