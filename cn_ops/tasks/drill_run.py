@@ -96,9 +96,7 @@ def _drilled(operation: Operation, scenario: Scenario, options: DrillOptions) ->
     with log_to(log):
         report = drill(operation, scenario, options, executed_at, log)
     path = settings.results / f"{stamp}-summary.json"
-    with saying(
-        f"the drill has ended ({report.status}), and not all of its summary is written: see {log}", RUN_AGAIN
-    ):
+    with saying(f"the drill has ended ({report.status}), and its summary is not written: see {log}", RUN_AGAIN):
         try:
             settings.results.mkdir(parents=True, exist_ok=True)
         except OSError as error:
