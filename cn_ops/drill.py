@@ -13,7 +13,7 @@ from cn_ops import __version__
 from cn_ops import drill_phases as phase
 from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
-from cn_ops.errors import Interrupted, OperationFailed, OpsError
+from cn_ops.errors import RUN_AGAIN, Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
 from cn_ops.files import explained
 from cn_ops.heal import heal
@@ -97,7 +97,7 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
         start_unless_recreating(operation)
     except OpsError as second:
         LOG.error("the writers were not started again: %s", second.message)
-    return failure.with_state(_database_state(operation))
+    return failure.with_state(_database_state(operation)).with_hint(RUN_AGAIN)
 
 
 def _database_state(operation: Operation) -> str:

@@ -20,7 +20,7 @@ from cn_ops.phases import Step
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.recreate import recreate, verify_recreated
-from cn_ops.replacement import finished, plan_recreation
+from cn_ops.replacement import finished, oid_of, plan_recreation
 from cn_ops.source import Source, check_source, find_source
 from cn_ops.text import readable_bytes
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
@@ -61,7 +61,7 @@ def restore(
             end_left_sessions(operation)
             comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
-            raise _failed(operation, error) from error
+            raise _failed(operation, error, plan.recreation.old_oid) from error
     restarted = _start_writers(operation)
     # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
     operation.intend(started=(), started_stack=False)
@@ -103,13 +103,14 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
 
 def undo_restore(operation: Operation) -> tuple[str, str]:
     """Swap the newest previous database back in; return its name, and the one that the live one has now."""
+    before = oid_of(operation, operation.database)
     try:
         with operation.phases.phase("stop writers") as step:
             step.detail = ", ".join(stop_writers(operation)) or "none runs"
         with operation.phases.phase("swap"):
             names = undo(operation)
     except (OpsError, KeyboardInterrupt) as error:
-        raise _failed(operation, error) from error
+        raise _failed(operation, error, before) from error
     _start_writers(operation)
     return names
 
@@ -195,7 +196,7 @@ def report_comparison(step: Step, comparison: Comparison | None) -> None:
     step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal{left_out}"
 
 
-def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsError:
+def _failed(operation: Operation, error: OpsError | KeyboardInterrupt, before: int | None) -> OpsError:
     """Put back what can be put back, and say what everything is in."""
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
@@ -203,7 +204,10 @@ def _failed(operation: Operation, error: OpsError | KeyboardInterrupt) -> OpsErr
         settled = settle(operation)
         record = operation.journal.read()
         if record is None or record.recreating is None:
-            failure.with_state(settled or f"the database {operation.database!r} is as it was")
+            # What is on record may be gone already, and the error be about that: only the oid tells which one it is.
+            is_same = oid_of(operation, operation.database) == before
+            now = "as it was" if is_same else "the one that was to take its place"
+            failure.with_state(settled or f"the database {operation.database!r} is {now}")
     failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
     try:
         start_unless_recreating(operation)

@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 
 from cn_ops.drill import DRILL_PHASES, drill, not_tried
 from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
-from cn_ops.errors import ExitCode, MissingError, OpsError, UsageError
+from cn_ops.errors import RUN_AGAIN, ExitCode, MissingError, OpsError, UsageError, saying
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
 from cn_ops.logs import log_to
@@ -107,12 +107,13 @@ def _drilled(operation: Operation, scenario: Scenario, options: DrillOptions) ->
     with log_to(log):
         report = drill(operation, scenario, options, executed_at, log)
     path = settings.results / f"{stamp}-summary.json"
-    try:
-        settings.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explained(error, settings.results, "make the folder") from error
-    for one in (path, settings.results / "latest-summary.json"):
-        publish_json(one, summary(report), mode=READABLE)
+    with saying(f"the drill has ended ({report.status}), and its summary is not written: see {log}", RUN_AGAIN):
+        try:
+            settings.results.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explained(error, settings.results, "make the folder") from error
+        for one in (path, settings.results / "latest-summary.json"):
+            publish_json(one, summary(report), mode=READABLE)
     return report, path
 
 

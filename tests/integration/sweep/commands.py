@@ -25,7 +25,11 @@ def _none_where_it_says_so(site: Site, ended: Ended) -> Iterator[str]:
 
 
 def _database_is_what_it_says(site: Site, ended: Ended) -> Iterator[str]:
-    said = {"is as it was": site.live, "is the restored one": site.known.dumped}
+    said = {
+        "is as it was": site.live,
+        "is the restored one": site.known.dumped,
+        "is the one that was to take its place": site.known.dumped,
+    }
     for words, wanted in said.items():
         is_said = any(words in line for line in ended.text.splitlines() if "now: " in line)
         if is_said and (DATABASE not in site.databases() or site.fingerprint() != wanted):
