@@ -206,7 +206,8 @@ def content(stack: Server, database: str) -> dict[str, tuple[int, str]]:
         tables = connection.execute(
             "SELECT n.nspname, c.relname, c.relkind"
             " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'm', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            " WHERE c.relkind IN ('r', 'm', 'S') AND c.relispopulated"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
             " AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
         ).fetchall()
         for schema, table, kind in tables:
