@@ -11,11 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.differences import Comparison
 from cn_ops.errors import UsageError, VerificationFailed
-from cn_ops.generations import new_id
+from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
-from cn_ops.names import Beside, beside, beside_pattern
+from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
@@ -81,7 +80,9 @@ def databases_beside(operation: Operation, kind: Beside) -> tuple[str, ...]:
     """Return the databases that earlier restores left beside the live one, newest first."""
     pattern = beside_pattern(operation.database, kind)
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        found = [(match[1], name) for name in db.databases(connection) if (match := pattern.fullmatch(name))]
+        found = [
+            (sort_key(match[1]), name) for name in db.databases(connection) if (match := pattern.fullmatch(name))
+        ]
     return tuple(name for _, name in sorted(found, reverse=True))
 
 
@@ -108,7 +109,9 @@ def undo(operation: Operation) -> tuple[str, str]:
             state="nothing was changed",
             hint="restore a generation instead: `inv backups` lists them",
         )
-    undone = beside(operation.database, Beside.INCOMING, new_id(datetime.now(UTC)))
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        there = db.databases(connection)
+    (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
     exchange(operation, operation.database, previous[0], undone)
     return previous[0], undone
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from cn_ops.differences import Stripped, compare
+from cn_ops.differences import compare
 from cn_ops.errors import VerificationFailed
-from cn_ops.generations import new_id
+from cn_ops.fingerprint import Stripped
 from cn_ops.model import Recreation
-from cn_ops.names import Beside, beside
-from cn_ops.postgres import alter
 from cn_ops.postgres.control_list import CONTROLS
 from cn_ops.postgres.controls import damage
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load
-from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.scratch import scratch_database
+from cn_ops.postgres.session import session
 from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.stack import Server
 
@@ -37,16 +35,10 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
 
     An undamaged copy must be found equal first: a comparison that always complains sees nothing either.
     """
-    database = recreation.database
-    copy = beside(database, Beside.SCRATCH, new_id(datetime.now(UTC)))
-    with session(server, maintenance_database(database)) as connection:
-        alter.create(connection, copy, recreation.properties)
-        try:
-            load(server, copy, Path(recreation.dump), owners=recreation.owners, privileges=recreation.privileges)
-            _require_no_false_alarm(server, recreation, copy)
-            return _tried(server, copy, said)
-        finally:
-            alter.drop(connection, copy)
+    with scratch_database(server, recreation.database, recreation.properties) as copy:
+        load(server, copy, Path(recreation.dump), owners=recreation.owners, privileges=recreation.privileges)
+        _require_no_false_alarm(server, recreation, copy)
+        return _tried(server, copy, said)
 
 
 def _require_no_false_alarm(server: Server, recreation: Recreation, copy: str) -> None:

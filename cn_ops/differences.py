@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
-from cn_ops.fingerprint import Fingerprint, SchemaObject, SequenceState, TableContent
+from cn_ops.fingerprint import (
+    Comparison,
+    Difference,
+    Extension,
+    Fingerprint,
+    SchemaObject,
+    SequenceState,
+    Stripped,
+    TableContent,
+)
 
 T = TypeVar("T")
 
 ABSENT = "nothing"
 PRIVILEGE_TYPES = frozenset(("ACL", "DEFAULT ACL"))
+NOTHING_STRIPPED = Stripped()
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One thing that is not as it was: what it is, what it was, and what is there."""
-
-    what: str
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True)
-class Stripped:
-    """What a restore leaves out on purpose."""
-
-    owners: bool = False
-    privileges: bool = False
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What differs, and what the restore's flags have stripped: that is neither equal nor a difference."""
-
-    differences: tuple[Difference, ...]
-    stripped: tuple[str, ...]
-    tables: int
-    rows: int
-
-    @property
-    def equal(self) -> bool:
-        """Whether everything that was to be back is back."""
-        return not self.differences
-
-
-def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = Stripped()) -> Comparison:
+def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTHING_STRIPPED) -> Comparison:
     """Compare what was with what is there."""
     differences = [
         *_tables(expected.tables, found.tables),
@@ -56,6 +34,7 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = Stri
         *_objects(expected.objects, found.objects, stripped),
         *_named("extension", expected.extensions, found.extensions, lambda one: one.name),
         *_roles(expected, found),
+        *_silenced(expected, found),
         *_database(expected, found, stripped),
     ]
     return Comparison(
@@ -101,12 +80,11 @@ def _sequences(expected: Iterable[SequenceState], found: Iterable[SequenceState]
 
 def _is_between(was: SequenceState, now: SequenceState) -> bool:
     """Whether a restored sequence stands where the dump can have found it: between the two readings."""
-    first, last = (was.last_value, was.is_called), (was.last_value_after, was.is_called_after)
-    if was.increment < 0:
-        first, last = last, first
-    if first > last:  # it went around its end meanwhile
+    forward = 1 if was.increment > 0 else -1
+    first, last = (was.last_value * forward, was.is_called), (was.last_value_after * forward, was.is_called_after)
+    if first > last:  # it went around its end meanwhile, or was set back
         return True
-    return first <= (now.last_value, now.is_called) <= last
+    return first <= (now.last_value * forward, now.is_called) <= last
 
 
 def _state(one: SequenceState | None) -> str:
@@ -139,7 +117,7 @@ def _shown(one: object) -> str:
     if one is None:
         return ABSENT
     values: Mapping[str, Any] = asdict(one)  # type: ignore[call-overload]
-    return ", ".join(f"{name} {value}" for name, value in values.items() if name != "name")
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items() if name != "name")
 
 
 def _objects(
@@ -156,7 +134,7 @@ def _objects(
                 yield Difference(f"owner of {title}", owners[title], there[title])
 
 
-def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = Stripped()) -> dict[str, str]:
+def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = NOTHING_STRIPPED) -> dict[str, str]:
     """Return statements by title; some objects share one, such as a table's several comments."""
     grouped: dict[str, list[str]] = {}
     for one in objects:
@@ -181,6 +159,19 @@ def _roles(expected: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
             yield Difference(f"role {role.name}", _shown(role), _shown(there[role.name]))
 
 
+def _silenced(expected: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
+    """Name keys that do not hold any more; that one did not hold before is in no dump, and a restore mends it."""
+    for one in sorted(set(found.silenced) - set(expected.silenced)):
+        yield Difference(
+            f"constraint {one.constraint} on {one.table}", "held", "not held: its own trigger is disabled"
+        )
+
+
+def extension_texts(extensions: Iterable[Extension]) -> dict[str, str]:
+    """Return extensions as differences name them and show them."""
+    return {f"extension {one.name}": _shown(one) for one in extensions}
+
+
 def _database(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> Iterator[Difference]:
     was, now = asdict(expected.database), asdict(found.database)
     left_out = {"owner"} if stripped.owners else set()
@@ -199,3 +190,5 @@ def _left_out(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> 
         changed = sum(owners[title] != there[title] for title in owners.keys() & there.keys())
         if changed:
             yield f"owners of {changed} objects"
+    for one in sorted(set(expected.silenced) - set(found.silenced)):
+        yield f"the disabled trigger of constraint {one.constraint} on {one.table}"

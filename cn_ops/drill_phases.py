@@ -13,9 +13,9 @@ from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
 from cn_ops.beside import drop_beside
-from cn_ops.differences import Comparison
 from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
 from cn_ops.faults import Scenario
+from cn_ops.fingerprint import Comparison
 from cn_ops.generations import remove_generation
 from cn_ops.heal import end_left_sessions, put_back
 from cn_ops.model import BackupResult, Recreation

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
 from cn_ops.beside import restore_incoming, swap, verify_incoming
-from cn_ops.differences import Stripped
 from cn_ops.drill_phases import Measured
 from cn_ops.errors import VerificationFailed
 from cn_ops.faults import Scenario, require_backed_up, rows_left, write_late_rows
+from cn_ops.fingerprint import Stripped
 from cn_ops.model import BackupResult, Identity, Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.session import session

@@ -86,13 +86,29 @@ class Extension:
 
 
 @dataclass(frozen=True, order=True)
+class Membership:
+    """That a role belongs to another; ``options`` as in GRANT … WITH, where they are not the usual ones."""
+
+    role: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
 class Role:
     """A role that the database refers to: `attributes` as in CREATE ROLE, and what it is a member of."""
 
     name: str
     attributes: tuple[str, ...]
-    member_of: tuple[str, ...]
+    member_of: tuple[Membership, ...]
     settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class SilencedConstraint:
+    """A key that is there and does not hold: a trigger of its own has been disabled, which no dump says."""
+
+    table: str
+    constraint: str
 
 
 @dataclass(frozen=True)
@@ -108,9 +124,42 @@ class Fingerprint:
     objects: tuple[SchemaObject, ...]
     extensions: tuple[Extension, ...]
     roles: tuple[Role, ...]
+    silenced: tuple[SilencedConstraint, ...]
     fingerprint_version: int = FINGERPRINT_VERSION
 
     @property
     def rows(self) -> int:
         """Rows in all tables."""
         return sum(table.rows for table in self.tables)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it was: what it is, what it was, and what is there."""
+
+    what: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """What a restore leaves out on purpose."""
+
+    owners: bool = False
+    privileges: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs, and what the restore's flags have stripped: that is neither equal nor a difference."""
+
+    differences: tuple[Difference, ...]
+    stripped: tuple[str, ...]
+    tables: int
+    rows: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything that was to be back is back."""
+        return not self.differences

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,23 +22,11 @@ from cn_ops.files import explained, lock, private_folder, sync_folder
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.manifest import read_manifest, read_proof, write_manifest
 from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
+from cn_ops.names import ID_PATTERN, new_id, sort_key
 
-ID_PATTERN = r"\d{8}-\d{6}(?:-\d+)?"
 MANIFEST_SUFFIX = ".manifest.json"
 LOCK_NAME = ".cn-ops.lock"
 NOTHING_MADE = "no generation was made; earlier ones are untouched"
-
-
-def new_id(now: datetime, taken: int = 0) -> str:
-    """Return a generation's id: UTC, to the second, with a number behind it where that second is taken."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{taken + 1}" if taken else stamp
-
-
-def sort_key(generation_id: str) -> tuple[str, int]:
-    """Order ids by time, then by number."""
-    stamp, _, number = generation_id[:15], generation_id[15:16], generation_id[16:]
-    return stamp, int(number or 1)
 
 
 @contextmanager

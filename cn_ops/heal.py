@@ -11,6 +11,7 @@ from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.database import system_identifier
 from cn_ops.postgres.load import end_tool_sessions
+from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.recreate import is_ours, recreate, verify_recreated
 from cn_ops.replacement import finished, oid_of, refuse_writers
@@ -56,9 +57,14 @@ def put_back(operation: Operation) -> list[str]:
 
 
 def end_left_sessions(operation: Operation) -> None:
-    """End what a killed command's tools still do in the server; the caller holds the stack's lock."""
+    """End what a killed command's tools still do in the server, and drop what was scratch to it.
+
+    The caller holds the stack's lock.
+    """
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        if ended := end_tool_sessions(connection):
+        ended = end_tool_sessions(connection)
+        drop_left_scratch(connection, operation.database)
+        if ended:
             operation.phases.warn(f"ended {ended} sessions of tools that a killed command had left in the server")
 
 

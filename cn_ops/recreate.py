@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 import cn_ops.postgres.database as db
-from cn_ops.differences import Comparison
 from cn_ops.errors import Interrupted, OpsError
+from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter

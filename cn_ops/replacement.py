@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.differences import Comparison, Stripped
 from cn_ops.errors import OperationFailed, UsageError
-from cn_ops.generations import new_id
+from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.model import DatabaseProperties, Manifest, Recreation
-from cn_ops.names import Beside, beside
+from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import analyze, load, run_sql
 from cn_ops.postgres.session import maintenance_database, session
@@ -37,7 +36,6 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
     """Say what is to be made anew, from what, how, and with which properties."""
     database, settings, manifest = operation.database, operation.settings.restore, source.manifest
     is_beside = settings.strategy == "beside"
-    now = new_id(datetime.now(UTC))
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
         # The dump's generation knows best; then the database that is there, or the one that a killed restore dropped.
@@ -46,6 +44,8 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         properties = known or _remembered(operation) or db.default_properties(connection, owner)
         if missing := db.missing_roles(connection, properties):
             raise _no_roles(database, missing, manifest)
+        both = (Beside.INCOMING, Beside.PREVIOUS)
+        incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
         return Recreation(
             dump=str(source.path),
             sha256=sha256,
@@ -57,8 +57,8 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             damaged=_is_damaged(operation, there.database_oid if there else None),
             owners=is_beside and settings.owners,
             privileges=is_beside and settings.privileges,
-            incoming=beside(database, Beside.INCOMING, now) if is_beside else None,
-            previous=beside(database, Beside.PREVIOUS, now) if is_beside else None,
+            incoming=incoming if is_beside else None,
+            previous=previous if is_beside else None,
         )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.differences import Comparison
 from cn_ops.errors import Interrupted, MissingError, OpsError, UsageError
+from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import Recreation, RestoreResult

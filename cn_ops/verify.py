@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.differences import Comparison, Stripped
 from cn_ops.errors import UsageError
+from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
 from cn_ops.phases import Phases

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
@@ -30,10 +31,28 @@ Connection = psycopg.Connection
 
 
 def drop(connection: psycopg.Connection, database: str) -> None:
-    """End a database's sessions and drop it, as `dropdb --if-exists --force` does."""
+    """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it."""
     if out_of_reach(connection, database):
         end_sessions(connection, database)
+    _drop_subscriptions(connection, database)
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def _drop_subscriptions(connection: psycopg.Connection, database: str) -> None:
+    """Drop what would keep a database from being dropped; the slots at the publishers are somebody else's."""
+    query = (
+        "SELECT s.subname FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = %s"
+    )
+    names = [sql.Identifier(row[0]) for row in connection.execute(query, (database,))]
+    if not names:
+        return
+    info = connection.info
+    there = {"hostaddr": "", **info.get_parameters(), "password": info.password, "dbname": database}
+    with psycopg.connect(make_conninfo(**there), autocommit=True) as inside:
+        for name in names:
+            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
+            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
+            inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
 
 
 def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:

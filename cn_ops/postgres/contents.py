@@ -16,6 +16,8 @@ from cn_ops.fingerprint import LargeObjects, MaterializedView, SequenceState, Ta
 
 # Everything that a value's text depends on and the session does not already pin.
 TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers": "off", "xmloption": "content"}
+# Rows are read where they are, as a dump reads them, and not from an index that may say otherwise.
+SCAN_SETTINGS = {"enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_bitmapscan": "off"}
 LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
 
@@ -47,8 +49,9 @@ SELECT n.nspname, c.relname, s.seqincrement
 FROM pg_catalog.pg_sequence AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't' AND {_USER_SCHEMA} AND NOT EXISTS (
-  SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-  AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e')
+  SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.objsubid = 0
+  AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{{}}')))
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 # Opening for reading is enough, and INV_READ (0x40000) obeys the transaction's snapshot.
@@ -80,8 +83,8 @@ class Table:
 
 
 def pin_text(connection: psycopg.Connection) -> None:
-    """Pin, for this transaction, what the text of values depends on."""
-    for name, value in TEXT_SETTINGS.items():
+    """Pin, for this transaction, what the text of values depends on, and where it is read."""
+    for name, value in {**TEXT_SETTINGS, **SCAN_SETTINGS}.items():
         connection.execute("SELECT set_config(%s, %s, true)", (name, value))
 
 
@@ -133,7 +136,8 @@ def _content(connection: psycopg.Connection, table: Table, method: str) -> Table
     columns = [sql.Identifier("t", name) for name in table.columns]
     if method == "columns":
         # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
-        each = sql.SQL("CASE WHEN {0} IS NULL THEN NULL ELSE md5(format('%s', {0})) END")
+        # A composite value of NULLs `IS NULL`, and is another value than NULL.
+        each = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN md5(format('%s', {0})) END")
         values: Sequence[sql.Composable] = [each.format(column) for column in columns]
     else:
         values = columns

@@ -65,6 +65,7 @@ class Fingerprinting:
             objects=objects.schema_objects(server, database, snapshot_id),
             extensions=objects.extensions(connection),
             roles=objects.roles(connection),
+            silenced=objects.silenced(connection),
         )
 
 

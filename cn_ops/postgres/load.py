@@ -10,20 +10,25 @@ from cn_ops.errors import OperationFailed
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Server
 
-RESTORE_FLAGS = ("--clean", "--if-exists", "--exit-on-error", "--no-password")
+# No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
+RESTORE_FLAGS = ("--exit-on-error", "--no-password")
 
 
 def load(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
     """Restore a dump into an empty database; raises ``ProcessFailed`` at its first error."""
-    flags = [*([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"])]
-    with dump.open("rb") as stream:
-        server.tool(["pg_restore", *RESTORE_FLAGS, *flags, f"--dbname={dbname(database)}"], stdin=stream)
+    _restore(server, database, dump, [], owners=owners, privileges=privileges)
 
 
-def load_schema(server: Server, database: str, dump: Path) -> None:
+def load_schema(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
     """Restore a dump's schema, without rows, into an empty database."""
+    _restore(server, database, dump, ["--schema-only"], owners=owners, privileges=privileges)
+
+
+def _restore(server: Server, database: str, dump: Path, what: list[str], *, owners: bool, privileges: bool) -> None:
+    left_out = [*([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"])]
     with dump.open("rb") as stream:
-        server.tool(["pg_restore", *RESTORE_FLAGS, "--schema-only", f"--dbname={dbname(database)}"], stdin=stream)
+        argv = ["pg_restore", *RESTORE_FLAGS, *left_out, *what, f"--dbname={dbname(database)}"]
+        server.tool(argv, stdin=stream)
 
 
 def run_sql(server: Server, database: str, script: Path) -> None:

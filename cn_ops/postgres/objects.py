@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from cn_ops.fingerprint import Extension, Role, SchemaObject
-from cn_ops.masking import mask
+from cn_ops.fingerprint import Extension, Membership, Role, SchemaObject, SilencedConstraint
+from cn_ops.masking import mask_patterns
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Server
 
@@ -25,7 +27,9 @@ _HEADER = re.compile(r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: ?(.*
 _TAIL = "--\n-- PostgreSQL database dump complete\n--\n"
 # A session's random token and versions frame the dump and belong to no object.
 _NOISE = re.compile(r"^(\\restrict .*|-- (Dumped|Started) .*|-- PostgreSQL database dump|--)\n", re.MULTILINE)
-_OWNER = re.compile(r"^ALTER [^\n]* OWNER TO [^\n]*;\s*\Z", re.MULTILINE)
+# A quoted name may hold anything, line breaks too.
+_WORDS = r"""(?:[^\n";]|"(?:[^"]|"")*")+"""
+_OWNER = re.compile(rf"^ALTER {_WORDS} OWNER TO {_WORDS};\s*\Z", re.MULTILINE)
 _PLACE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.*);\s*\Z", re.MULTILINE)
 
 _EXTENSIONS = """
@@ -39,8 +43,9 @@ SELECT r.rolname, ARRAY(SELECT word FROM (VALUES
          (r.rolcreatedb, 'CREATEDB'), (r.rolcanlogin, 'LOGIN'), (r.rolreplication, 'REPLICATION'),
          (r.rolbypassrls, 'BYPASSRLS'), (r.rolconnlimit <> -1, 'CONNECTION LIMIT ' || r.rolconnlimit),
          (r.rolvaliduntil IS NOT NULL, 'VALID UNTIL ' || r.rolvaliduntil)) AS a (holds, word) WHERE holds),
-       ARRAY(SELECT g.rolname FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid
-             WHERE m.member = r.oid ORDER BY 1),
+       (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_array(g.rolname, to_jsonb(m))), '[]')
+        FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid
+        WHERE m.member = r.oid),
        coalesce((SELECT s.setconfig FROM pg_catalog.pg_db_role_setting AS s
                  WHERE s.setrole = r.oid AND s.setdatabase = 0), '{}')
 FROM pg_catalog.pg_roles AS r
@@ -52,6 +57,11 @@ WHERE r.rolname !~ '^pg_' AND r.oid IN (
         AND d.objid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())))
   UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
 ORDER BY 1
+"""
+_SILENCED = """
+SELECT DISTINCT c.oid::pg_catalog.regclass::text, k.conname FROM pg_catalog.pg_trigger AS t
+JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid JOIN pg_catalog.pg_constraint AS k ON k.oid = t.tgconstraint
+WHERE t.tgisinternal AND t.tgenabled <> 'O' ORDER BY 1, 2
 """
 
 
@@ -95,7 +105,28 @@ def extensions(connection: psycopg.Connection) -> tuple[Extension, ...]:
 def roles(connection: psycopg.Connection) -> tuple[Role, ...]:
     """Return the roles that this database refers to, without their passwords."""
     rows = connection.execute(_ROLES).fetchall()
-    return tuple(Role(name, tuple(words), tuple(groups), tuple(settings)) for name, words, groups, settings in rows)
+    return tuple(
+        Role(
+            name, tuple(words), tuple(sorted(_membership(role, row, words) for role, row in groups)), tuple(settings)
+        )
+        for name, words, groups, settings in rows
+    )
+
+
+def silenced(connection: psycopg.Connection) -> tuple[SilencedConstraint, ...]:
+    """Return the keys that do not hold, since their own triggers have been disabled."""
+    return tuple(SilencedConstraint(*row) for row in connection.execute(_SILENCED))
+
+
+def _membership(role: str, row: Mapping[str, Any], member: Sequence[str]) -> Membership:
+    inherits = "NOINHERIT" not in member  # what a membership does unless it says otherwise
+    words = (
+        (row["admin_option"], "ADMIN OPTION"),
+        # These two columns came with PostgreSQL 16.
+        (row.get("inherit_option", inherits) != inherits, f"INHERIT {not inherits}".upper()),
+        (not row.get("set_option", True), "SET FALSE"),
+    )
+    return Membership(role, tuple(word for holds, word in words if holds))
 
 
 def _without_place(text: str, place: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -109,9 +140,10 @@ def _without_place(text: str, place: dict[str, str]) -> tuple[str, dict[str, str
 
 def _statements(kind: str, text: str, place: dict[str, str]) -> str:
     text = _OWNER.sub("", text).strip()
-    if kind in SECRET_TYPES:
-        # The text is masked, and its hash still tells one password from another.
-        return f"{mask(text)}\n-- sha256: {hashlib.sha256(text.encode()).hexdigest()}"
+    masked = mask_patterns(text)
+    if masked != text or kind in SECRET_TYPES:
+        # The hash still tells one password from another.
+        text = f"{masked}\n-- sha256: {hashlib.sha256(text.encode()).hexdigest()}"
     if kind in PLACED_TYPES and place != DEFAULT_PLACE:
         return "\n".join([*(f"-- {name} = {value}" for name, value in sorted(place.items())), text])
     return text

@@ -22,11 +22,16 @@ def make_missing_roles(connection: psycopg.Connection, roles: Sequence[Role]) ->
         )
         there.add(role.name)
     for role in missing:
-        for group in role.member_of:
-            if group not in there:
-                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(group)))
-                there.add(group)
-            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role.name)))
+        for one in role.member_of:
+            if one.role not in there:
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(one.role)))
+                there.add(one.role)
+            options = f" WITH {', '.join(one.options)}" if one.options else ""
+            connection.execute(
+                sql.SQL("GRANT {} TO {}{}").format(
+                    sql.Identifier(one.role), sql.Identifier(role.name), sql.SQL(options)
+                )
+            )
     return tuple(role.name for role in missing)
 
 

@@ -23,6 +23,7 @@ PINNED = {
     "TimeZone": "UTC",
     "bytea_output": "hex",
     "client_encoding": "UTF8",
+    "default_transaction_read_only": "off",
     "row_security": "off",
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0",
@@ -151,9 +152,10 @@ def qualified(name: str) -> sql.Identifier:
 def dbname(database: str) -> str:
     """Return a ``--dbname`` that names this database whatever its name holds.
 
-    The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string.
+    The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string. A database that
+    is read-only by default is restored as well.
     """
-    return make_conninfo(dbname=database)
+    return make_conninfo(dbname=database, options="-c default_transaction_read_only=off")
 
 
 def _options(settings: dict[str, str]) -> str:

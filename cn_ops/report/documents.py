@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cn_ops.differences import Comparison
+from cn_ops.fingerprint import Comparison
 from cn_ops.model import BackupResult, Catalogue, Decision, Generation, RestoreResult, StackStatus, VerifyResult
 from cn_ops.report.summary import phase_documents
 

@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cn_ops.differences import Comparison
+from cn_ops.fingerprint import Comparison
 from cn_ops.model import (
     BackupResult,
     Catalogue,

@@ -12,9 +12,9 @@ from cn_ops.drill_phases import DrillOptions, require_disposable, require_possib
 from cn_ops.errors import OpsError, UsageError
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
-from cn_ops.generations import new_id
 from cn_ops.logs import log_to
 from cn_ops.model import DrillReport
+from cn_ops.names import new_id
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
 from cn_ops.report.summary import summary

@@ -28,7 +28,10 @@ def verify(
 ) -> None:
     """Prove a generation: restore it into a throwaway server and compare everything. Live data is not touched.
 
-    Examples: `inv verify`, `inv verify --dump=random`, `inv verify --all --older-than=30`.
+    For example:
+      inv verify
+      inv verify --dump=random
+      inv verify --all --older-than=30
     """
     from cn_ops.report.documents import verify_document
     from cn_ops.report.terminal import verify_results
@@ -61,7 +64,9 @@ def compare(
 ) -> None:
     """Compare a database with a generation, and name each difference. Exit 0: equal, 4: not.
 
-    Examples: `inv compare`, `inv compare --dump=20261124-030000 --database=cn__incoming_20261124-031500`.
+    For example:
+      inv compare
+      inv compare --dump=20261124-030000 --database=cn__incoming_20261124-031500
     """
     from invoke.exceptions import Exit
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.differences import Comparison, Stripped
 from cn_ops.errors import UsageError
 from cn_ops.files import lock, private_folder
+from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
 from cn_ops.masking import mask
 from cn_ops.model import VerifyResult

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
+from annotated_types import Le
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, StringConstraints, TypeAdapter, ValidationError
@@ -16,7 +17,6 @@ from pydantic_core import PydanticUndefined
 from cn_ops.settings.fields import Kind, Leaf, Shape, leaves
 from cn_ops.settings.load import Loaded, load
 
-NUMBERS = st.integers(1, 86_400) | st.floats(1e-9, 86_400)
 PATHS = st.from_regex(r"/[^\x00-\x1f\x7f]{0,20}", fullmatch=True).filter(lambda text: text.isprintable())
 URLS = st.builds(
     "{}://{}{}".format, st.sampled_from(["http", "https"]), st.sampled_from(["a.b", "[::1]"]), st.just(":1/x")
@@ -41,10 +41,16 @@ def _values(shape: Shape) -> st.SearchStrategy[Any]:
         Kind.SECRET: st.text(st.characters(exclude_categories=["C"]), min_size=1).filter(lambda text: text != "null"),
         Kind.PATH: PATHS,
         Kind.INTEGER: st.integers(1, 65_535),
-        Kind.NUMBER: NUMBERS,
+        Kind.NUMBER: _numbers(shape),
         Kind.BOOLEAN: st.booleans(),
         Kind.CHOICE: st.sampled_from(shape.choices or ("",)),
     }[shape.kind]
+
+
+def _numbers(shape: Shape) -> st.SearchStrategy[int | float]:
+    most = next((one.le for one in shape.metadata if isinstance(one, Le)), 86_400)
+    assert isinstance(most, int | float)
+    return st.integers(1, int(most)) | st.floats(1e-9, most)
 
 
 def _texts(shape: Shape) -> st.SearchStrategy[str]:
