@@ -15,7 +15,16 @@ from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Decision, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
-from cn_ops.postgres.database import count_rows, identity, may_read_passwords, properties, server_version, size_bytes
+from cn_ops.postgres.database import (
+    count_rows,
+    identity,
+    is_superuser,
+    may_read_passwords,
+    properties,
+    server_version,
+    size_bytes,
+    subscriptions,
+)
 from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
 from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
@@ -77,6 +86,7 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
         with snapshot(stack, operation.database) as view:
+            _warn_of_subscriptions(operation, view)
             rows = count_rows(view.connection, table)
             reading = begin(view)
             with alongside(reading):
@@ -127,6 +137,16 @@ def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
         "database_size_bytes": size_bytes(view.connection, operation.database),
         "properties": properties(view.connection, operation.database),
     }
+
+
+def _warn_of_subscriptions(operation: Operation, view: Snapshot) -> None:
+    """Say what pg_dump leaves out, and so a fingerprint of its schema does not hold either."""
+    names = [] if is_superuser(view.connection) else subscriptions(view.connection)
+    if names:
+        operation.phases.warn(
+            f"pg_dump leaves subscriptions out for {view.connection.info.user!r}, who is no superuser: after a "
+            f"restore, make {', '.join(names)} again"
+        )
 
 
 def _dump_globals(operation: Operation, made: Draft) -> str | None:

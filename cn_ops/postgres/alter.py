@@ -31,10 +31,10 @@ Connection = psycopg.Connection
 
 
 def drop(connection: psycopg.Connection, database: str) -> None:
-    """Drop a database and end its sessions, as `dropdb --if-exists --force` does; its subscriptions go with it."""
-    _drop_subscriptions(connection, database)
+    """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it."""
     if out_of_reach(connection, database):
         end_sessions(connection, database)
+    _drop_subscriptions(connection, database)
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 

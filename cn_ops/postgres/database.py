@@ -103,6 +103,15 @@ def is_superuser(connection: psycopg.Connection) -> bool:
     return bool(_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
 
 
+def subscriptions(connection: psycopg.Connection) -> list[str]:
+    """Return the names of the session's database's subscriptions."""
+    query = (
+        "SELECT s.subname::text FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid"
+        " WHERE d.datname = current_database() ORDER BY 1"
+    )
+    return [str(row[0]) for row in connection.execute(query)]
+
+
 def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
     """Return the roles that have sessions in a database which this session's role may not end."""
     rows = connection.execute(

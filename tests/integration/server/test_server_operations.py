@@ -98,6 +98,39 @@ def test_roles_of_a_superuser_are_dumped_with_their_hashes(site: ServerSite, tcp
     assert made.warnings == ()
 
 
+def test_subscriptions_that_pg_dump_leaves_out_are_named(site: ServerSite, tcp: TcpServer) -> None:
+    statement = "CREATE SUBSCRIPTION {} CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)"
+    tcp.execute(statement, "the feed", database=site.database)
+    try:
+        assert any("make the feed again" in one for one in back_up(site).warnings)
+    finally:
+        for change in ("ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}"):
+            tcp.execute(change, "the feed", database=site.database)
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("CREATE TABLE public.secret (n int)", "secret"),
+        ("SELECT lo_from_bytea(4242, 'x')", "4242"),
+        (
+            "CREATE TABLE public.hidden (n int); ALTER TABLE public.hidden ENABLE ROW LEVEL SECURITY;"
+            " GRANT SELECT ON public.hidden TO tenant",
+            "hidden",
+        ),
+    ],
+    ids=["table", "large object", "hidden rows"],
+)
+def test_what_the_role_may_not_read_fails_the_backup_and_is_named(
+    made: str, named: str, site: ServerSite, tcp: TcpServer
+) -> None:
+    tcp.execute(made, database=site.database)
+    with pytest.raises(OpsError) as failed:
+        back_up(site)
+    assert named in failed.value.evidence
+    assert site.backup_files() == set()
+
+
 def test_space_that_is_not_known_is_said_and_so_is_that_nothing_is_stopped(site: ServerSite) -> None:
     back_up(site)
     warnings = bring_back(site).warnings

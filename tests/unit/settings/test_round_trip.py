@@ -94,12 +94,14 @@ def some_settings() -> st.SearchStrategy[dict[str, Any]]:
 
 def _fits_together(chosen: Mapping[str, Any]) -> bool:
     first = "community-node-postgres", ["community-node-user-api", "community-node-bootstrap"]
-    program = all(chosen.get(f"drill.{name}") != [] for name in ("seed", "invite", "cleanup"))
-    begins = all((chosen.get(f"drill.{name}") or ["x"])[0].strip() for name in ("seed", "invite", "cleanup"))
+    commands = ("drill.seed", "drill.invite", "drill.cleanup", "stack.server.stop", "stack.server.start")
+    program = all(chosen.get(name) != [] for name in commands)
+    begins = all((chosen.get(name) or ["x"])[0].strip() for name in commands)
     services = chosen.get("stack.embedded.services") or {}
     begins = begins and all(one["command"][0].strip() for one in services.values())
     writes = chosen.get("stack.postgres.service", first[0]) in chosen.get("stack.writers", first[1])
-    return program and begins and not writes
+    pair = (chosen.get("stack.server.stop") is None) == (chosen.get("stack.server.start") is None)
+    return program and begins and pair and not writes
 
 
 def as_tree(chosen: Mapping[str, Any]) -> dict[str, Any]:
