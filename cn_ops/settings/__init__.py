@@ -8,12 +8,9 @@ from cn_ops.settings.schema import (
     EmbeddedService,
     EmbeddedSettings,
     PostgresSettings,
-    ProbeSettings,
-    RestoreSettings,
     Settings,
     StackSettings,
 )
-from cn_ops.settings.server import ServerSettings
 
 __all__ = [
     "ApplicationSettings",
@@ -23,9 +20,6 @@ __all__ = [
     "EmbeddedService",
     "EmbeddedSettings",
     "PostgresSettings",
-    "ProbeSettings",
-    "RestoreSettings",
-    "ServerSettings",
     "Settings",
     "StackSettings",
 ]
