@@ -8,20 +8,31 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cn_ops import __version__
-from cn_ops.errors import MissingError, OpsError, VerificationFailed
+from cn_ops.errors import RUN_AGAIN, MissingError, OpsError, VerificationFailed, saying
+from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock
 from cn_ops.heal import end_left_sessions
-from cn_ops.model import BackupResult, Generation, GenerationState, Manifest
+from cn_ops.model import BackupResult, Decision, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
-from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
+from cn_ops.postgres.database import (
+    count_rows,
+    identity,
+    is_superuser,
+    may_read_passwords,
+    properties,
+    server_version,
+    size_bytes,
+    subscriptions,
+)
 from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
+from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
-from cn_ops.prune import prune
+from cn_ops.postgres.tools import check_tools
+from cn_ops.prune import policy, prune
+from cn_ops.settings import ProbeSettings
 from cn_ops.text import readable_bytes
-
-BACKUP_PHASES = ("dump", "read back", "publish", "prune")
 
 Clock = Callable[[], datetime]
 
@@ -35,19 +46,17 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     """Back the live database up; a failure leaves no generation and prunes nothing."""
     settings = operation.settings.backup
     operation.require_server()
+    check_tools(operation.stack, restoring=False)
     with folder_lock(settings.directory, operation.name):
-        end_left_sessions(operation)
+        with saying(NOTHING_MADE, RUN_AGAIN):
+            end_left_sessions(operation)
         with draft(settings.directory, settings.prefix, clock()) as made:
-            manifest = _dump(operation, made, clock)
+            manifest, fingerprint = _dump(operation, made, clock)
             _read_back(operation, made, manifest)
             with operation.phases.phase("publish") as step:
-                dump = made.publish(manifest)
+                dump = made.publish(manifest, fingerprint)
                 step.detail = dump.name
-        with operation.phases.phase("prune") as step:
-            decisions = prune(settings, keep=settings.generations)
-            step.detail = (
-                f"{sum(one.keep for one in decisions)} kept, {sum(not one.keep for one in decisions)} removed"
-            )
+        decisions = _prune(operation, made.id)
     generation = Generation(made.id, dump, made.path(".manifest.json"), GenerationState.COMPLETE, manifest)
     return BackupResult(generation, manifest, dump, operation.phases.done, decisions, operation.phases.warnings)
 
@@ -56,6 +65,7 @@ def plan_backup(operation: Operation) -> dict[str, object]:
     """Check what a backup needs and say what it would do; nothing is written."""
     settings = operation.settings.backup
     operation.require_server()
+    check_tools(operation.stack, restoring=False)
     with session(operation.stack, operation.database) as connection:
         return {
             "database": operation.database,
@@ -70,21 +80,28 @@ def plan_backup(operation: Operation) -> dict[str, object]:
         }
 
 
-def _dump(operation: Operation, made: Draft, clock: Clock) -> Manifest:
+def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fingerprint]:
     stack, settings, table = operation.stack, operation.settings.backup, operation.settings.drill.count_table
     flags = dump_flags(settings)
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
         with snapshot(stack, operation.database) as view:
+            _warn_of_subscriptions(operation, view)
             rows = count_rows(view.connection, table)
-            sha256, size = dump_database(
-                stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
-            )
+            reading = begin(view)
+            with alongside(reading):
+                sha256, size = dump_database(
+                    stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
+                )
+            fingerprint = reading.finish(stack, operation.database, view.id, _probes(operation.settings.probes))
             described = _described(operation, view)
         globals_sha256 = _dump_globals(operation, made)
         made.sync()
-        step.detail = f"{readable_bytes(size)}, {rows} rows in {table}"
-        return Manifest(
+        for answer in fingerprint.probes:
+            if answer.problem:
+                operation.phases.warn(f"probe {answer.probe.name!r} answers {answer.problem} on the live database")
+        step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.tables)} tables"
+        manifest = Manifest(
             id=made.id,
             database=operation.database,
             started_at=_stamp(started),
@@ -100,9 +117,15 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> Manifest:
             tool_version=tool_version(stack),
             counted_table=table,
             counted_rows=rows,
+            rows=fingerprint.rows,
             cn_ops_version=__version__,
             **described,
         )
+        return manifest, fingerprint
+
+
+def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:
+    return tuple(Probe(one.name, one.query, None if one.expect is None else str(one.expect)) for one in settings.sql)
 
 
 def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
@@ -116,17 +139,44 @@ def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
     }
 
 
+def _warn_of_subscriptions(operation: Operation, view: Snapshot) -> None:
+    """Say what pg_dump leaves out, and so a fingerprint of its schema does not hold either."""
+    names = [] if is_superuser(view.connection) else subscriptions(view.connection)
+    if names:
+        operation.phases.warn(
+            f"pg_dump leaves subscriptions out for {view.connection.info.user!r}, who is no superuser: after a "
+            f"restore, make {', '.join(names)} again"
+        )
+
+
 def _dump_globals(operation: Operation, made: Draft) -> str | None:
     if not operation.settings.backup.globals:
         return None
+    with session(operation.stack, operation.database) as connection:
+        passwords, role = may_read_passwords(connection), connection.info.user
+    if not passwords:
+        operation.phases.warn(
+            f"roles are dumped without their passwords, which {role!r} may not read: after the loss of the whole "
+            "server, passwords have to be set anew"
+        )
     try:
-        return dump_globals(operation.stack, made.globals)[0]
+        return dump_globals(operation.stack, made.globals, passwords=passwords)[0]
     except MissingError:
         raise
     except OpsError as error:
-        raise error.with_hint(
-            "roles can be read by a superuser only; `backup.globals: false` leaves them out"
-        ) from error
+        raise error.with_hint("`backup.globals: false` leaves the roles out") from error
+
+
+def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:
+    settings = operation.settings.backup
+    with operation.phases.phase("prune") as step:
+        with saying(f"the new generation {new} is complete; not all of the old ones were removed", RUN_AGAIN):
+            retention = prune(settings, policy(settings))
+        decisions = retention.decisions
+        if retention.suspicion:
+            operation.phases.warn(f"nothing is pruned: {retention.suspicion}; `inv prune --trust` prunes anyway")
+        step.detail = f"{sum(one.keep for one in decisions)} kept, {sum(not one.keep for one in decisions)} removed"
+        return decisions
 
 
 def _read_back(operation: Operation, made: Draft, manifest: Manifest) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from cn_ops import __version__
 from cn_ops import drill_phases as phase
+from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
-from cn_ops.errors import Interrupted, OperationFailed, OpsError
-from cn_ops.faults import TRUNCATED_TABLES
+from cn_ops.errors import RUN_AGAIN, Interrupted, OperationFailed, OpsError
+from cn_ops.faults import Scenario
+from cn_ops.files import explained
 from cn_ops.heal import heal
+from cn_ops.http_probes import ask_probes
+from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.writers import start_unless_recreating
@@ -29,6 +34,7 @@ DRILL_PHASES = (
     "fault",
     "restore",
     "verify",
+    "swap",
     "restart",
     "healthy",
     "verify application",
@@ -36,38 +42,53 @@ DRILL_PHASES = (
 )
 
 
-def rehearse(operation: Operation, options: DrillOptions, measured: Measured) -> None:
+def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, measured: Measured) -> None:
     """Run the drill's phases in order; what they measure stays in ``measured`` when one of them fails."""
     heal(operation, keep_stack=True)
     phase.bring_up(operation, options, measured)
     seeded = phase.seed(operation, options)
     before = phase.baseline(operation, seeded, measured)
-    made = phase.back_up(operation, measured)
-    phase.stop(operation)
-    recreation = phase.damage(operation, made, measured)
-    phase.restore(operation, made.generation, recreation)
-    phase.verify_rows(operation, recreation, measured)
+    with late_writer(operation, wanted=scenario.is_written_to) as writer:
+        made = phase.back_up(operation, scenario, measured)
+        phase.stop(operation)
+        recreation = recovery.damage(operation, scenario, made, measured, writer)
+    restored = recovery.restore(operation, scenario, made, recreation)
+    recovery.verify(operation, restored, measured)
     phase.restart(operation)
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)
+    ask_probes(operation, state=f"the database {operation.database!r} is restored and equal")
     phase.stop_the_clock(measured)
-    phase.clean_up(operation, options)
+    if options.prove_detection:
+        phase.prove_detection(operation, restored, measured)
+    phase.clean_up(operation, options, made, restored)
 
 
-def drill(operation: Operation, options: DrillOptions, executed_at: datetime, log_path: Path) -> DrillReport:
-    """Run a drill and report on it, passed or not; only a bug raises."""
+def drill(
+    operation: Operation, scenario: Scenario, options: DrillOptions, executed_at: datetime, log_path: Path
+) -> DrillReport:
+    """Run a drill and report on it, passed or not."""
     measured = Measured()
+    error = None
     try:
-        rehearse(operation, options, measured)
-    except (Exception, KeyboardInterrupt) as error:
-        return _report(operation, measured, executed_at, log_path, _failed(operation, error))
-    return _report(operation, measured, executed_at, log_path, None)
+        rehearse(operation, scenario, options, measured)
+    except (Exception, KeyboardInterrupt) as reason:
+        error = _failed(operation, reason)
+    return _report(operation, scenario, measured, executed_at, log_path, error)
+
+
+def not_tried(operation: Operation, scenario: Scenario, reason: str, executed_at: datetime) -> DrillReport:
+    """Report a scenario that cannot be tried here, and why: that is never a pass."""
+    report = _report(operation, scenario, Measured(), executed_at, operation.settings.drill.logs, None)
+    return replace(report, status=Status.SKIPPED, warnings=(f"not tried here: {reason}",))
 
 
 def _failed(operation: Operation, error: BaseException) -> OpsError:
     """Turn whatever ended the drill into an error with the state of everything, and keep the evidence."""
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
+    if isinstance(error, OSError):
+        failure = explained(error, Path(str(error.filename or "a file")), "use")
     if isinstance(error, KeyboardInterrupt):
         failure = Interrupted("interrupted")
     with suppress(OpsError):
@@ -76,7 +97,7 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
         start_unless_recreating(operation)
     except OpsError as second:
         LOG.error("the writers were not started again: %s", second.message)
-    return failure.with_state(_database_state(operation))
+    return failure.with_state(_database_state(operation)).with_hint(RUN_AGAIN)
 
 
 def _database_state(operation: Operation) -> str:
@@ -93,7 +114,12 @@ def _database_state(operation: Operation) -> str:
 
 
 def _report(
-    operation: Operation, measured: Measured, executed_at: datetime, log_path: Path, error: OpsError | None
+    operation: Operation,
+    scenario: Scenario,
+    measured: Measured,
+    executed_at: datetime,
+    log_path: Path,
+    error: OpsError | None,
 ) -> DrillReport:
     phases = operation.phases.all_of(DRILL_PHASES)
     failed = next((one.name for one in phases if one.status is Status.FAILED), "before the first phase")
@@ -108,10 +134,15 @@ def _report(
         after_restore_event_count=measured.restored_rows,
         log_path=log_path,
         stack=operation.stack.kind,
-        scenario=TRUNCATED_TABLES,
+        scenario=scenario.name,
         phases=phases,
         rto_seconds=measured.rto_seconds,
         rows_lost_after_backup=measured.rows_lost,
+        seconds_lost_after_backup=measured.seconds_lost,
+        tables_compared=measured.comparison.tables if measured.comparison else None,
+        rows_compared=measured.comparison.rows if measured.comparison else None,
+        damage_noticed=measured.detection.noticed if measured.detection else None,
+        damage_tried=measured.detection.tried if measured.detection else None,
         application_entries_before=measured.entries_before,
         application_entries_after=measured.entries_after,
         error=_drill_error(failed, error) if error else None,

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
+from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
-from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
-from cn_ops.faults import truncate_tables
+from cn_ops.beside import drop_beside
+from cn_ops.errors import OperationFailed, OpsError, UsageError, VerificationFailed
+from cn_ops.faults import Scenario
+from cn_ops.fingerprint import Comparison
+from cn_ops.generations import read_catalogue, remove_generation
 from cn_ops.heal import end_left_sessions, put_back
-from cn_ops.model import BackupResult, Generation, Identity, Recreation
+from cn_ops.model import BackupResult, Recreation
 from cn_ops.operation import Operation
-from cn_ops.phases import Phases, Within
+from cn_ops.phases import Phases, Step, Within
 from cn_ops.postgres.session import session
-from cn_ops.recreate import finished, recreate, verify
-from cn_ops.restore import plan_recreation
+from cn_ops.postgres.tools import check_tools
 from cn_ops.seed import Seeded, run_cleanup, run_seed
-from cn_ops.source import Source, check_source
 from cn_ops.writers import start_writers, stop_writers
+
+DumpingTrouble = Callable[[Operation], AbstractContextManager[Operation]]
+LOG = logging.getLogger("cn_ops.drill")
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class DrillOptions:
     build: bool = True
     keep: bool = False
     events: int | None = None
+    prove_detection: bool = False
 
 
 @dataclass
@@ -40,8 +51,12 @@ class Measured:
     damaged_rows: int | None = None
     restored_rows: int | None = None
     rows_lost: int | None = None
+    seconds_lost: float | None = None
+    snapshot_at: datetime = BEFORE_ALL
     entries_before: int | None = None
     entries_after: int | None = None
+    comparison: Comparison | None = None
+    detection: detection.Detection | None = None
     rto_seconds: float | None = None
     fault_at: float | None = None
     base_url: str | None = None
@@ -60,11 +75,34 @@ def require_disposable(operation: Operation) -> None:
         )
 
 
+def require_possible(operation: Operation, scenario: Scenario, options: DrillOptions) -> None:
+    """Refuse what cannot be rehearsed on this stack, before anything is started or damaged."""
+    if operation.stack.kind != "server":
+        return
+    if scenario.loses_cluster:
+        raise UsageError(
+            f"the scenario {scenario.name} cannot be drilled on {operation.stack.name}: it takes the server with its "
+            "volume away, and cn-ops did not make this one",
+            state="nothing was started or changed",
+            hint="drill it with --stack=compose or --stack=embedded, or take another: `inv drill --list-scenarios`",
+        )
+    if options.prove_detection:
+        with session(operation.stack, operation.database) as connection:
+            if not db.is_superuser(connection):
+                raise UsageError(
+                    f"--prove-detection needs a superuser, and {connection.info.user!r} is none: it damages a copy "
+                    "with session_replication_role = replica",
+                    state="nothing was started or changed",
+                    hint="leave it out here, and prove the detection with --stack=embedded",
+                )
+
+
 def bring_up(operation: Operation, options: DrillOptions, measured: Measured) -> None:
     """Build the images and start the server and the writers, on record what ran before."""
     stack = operation.stack
     with operation.phases.phase("up") as step:
         stack.preflight()
+        check_tools(stack, restoring=True)
         running = stack.running()
         wanted = (operation.server, *stack.writers)
         record = operation.journal.read()
@@ -106,7 +144,7 @@ def baseline(operation: Operation, seeded: Seeded | None, measured: Measured) ->
                 hint="set drill.seed to a command that makes some, or drill.count_table to a table with rows",
             )
         step.detail = f"{rows} rows in {settings.drill.count_table}"
-        if settings.application.read_path is None:
+        if settings.application.read_path is None or not operation.stack.base_url:
             return None
         page = _read(operation)
         if seeded and (absent := [one for one in seeded.event_ids if one not in page.text]):
@@ -118,52 +156,50 @@ def baseline(operation: Operation, seeded: Seeded | None, measured: Measured) ->
         return page
 
 
-def back_up(operation: Operation, measured: Measured) -> BackupResult:
-    """Make a generation; from here on its snapshot is the baseline, for that is what can come back."""
+def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tuple[BackupResult, ...]:
+    """Make a generation, or two for a scenario that breaks the newest; return them, the one to restore last.
+
+    From here on the snapshot of the one to restore is the baseline, for that is what can come back.
+    """
     with operation.phases.phase("backup") as step:
-        made = backup(replace(operation, phases=Phases(Within(step))))
-        measured.dump = made.dump
-        measured.baseline_rows = made.manifest.counted_rows
-        measured.tool_version = made.manifest.tool_version
-        step.detail = made.dump.name
-        return made
+        if scenario.while_dumping:
+            failed = _require_no_generation(operation, scenario.while_dumping, step)
+            LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)
+        count = 2 if scenario.break_dump else 1
+        made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
+        measured.dump = made[-1].dump
+        measured.baseline_rows = made[-1].manifest.counted_rows
+        measured.tool_version = made[-1].manifest.tool_version
+        measured.snapshot_at = datetime.fromisoformat(made[-1].manifest.started_at)
+        step.detail = " and ".join(one.dump.name for one in made)
+    return made
+
+
+def _require_no_generation(operation: Operation, trouble: DumpingTrouble, step: Step) -> OpsError:
+    """Require that a backup fails in this trouble, and leaves the backup folder as it was."""
+    settings = operation.settings.backup
+    before = read_catalogue(settings.directory, settings.prefix)
+    failure = None
+    step.advanced("a backup that must fail")
+    with trouble(replace(operation, phases=Phases(Within(step)))) as troubled:
+        try:
+            backup(troubled)
+        except OpsError as error:
+            failure = error
+        aside = troubled.settings.backup
+        made = read_catalogue(aside.directory, aside.prefix).generations if aside != settings else ()
+    operation.stack.start_postgres()
+    if failure is None:
+        raise VerificationFailed("a backup ended well that could not: nothing is proven")
+    if made or read_catalogue(settings.directory, settings.prefix) != before:
+        raise VerificationFailed("the failed backup has left a generation, or changed those that were there")
+    return failure
 
 
 def stop(operation: Operation) -> None:
     """Stop the writers."""
     with operation.phases.phase("stop writers") as step:
         step.detail = ", ".join(stop_writers(operation))
-
-
-def damage(operation: Operation, made: BackupResult, measured: Measured) -> Recreation:
-    """Count what is about to be lost, put on record how it comes back, and do the damage."""
-    manifest = made.manifest
-    with operation.phases.phase("fault") as step:
-        with session(operation.stack, operation.database) as connection:
-            rows = db.count_rows(connection, manifest.counted_table)
-        measured.rows_lost = max(0, rows - manifest.counted_rows)
-        recreation = plan_recreation(operation, made.dump, manifest.sha256, manifest)
-        operation.intend(recreating=replace(recreation, damaged=True))
-        backed_up = Identity(manifest.system_identifier, manifest.database, manifest.database_oid)
-        measured.fault_at = time.monotonic()
-        measured.damaged_rows = truncate_tables(operation, backed_up)
-        step.detail = f"truncated {', '.join(operation.settings.drill.truncate)}"
-        return replace(recreation, damaged=True)
-
-
-def restore(operation: Operation, generation: Generation, recreation: Recreation) -> None:
-    """Check the dump as an operator's restore does, and make the database anew from it."""
-    with operation.phases.phase("restore") as step:
-        check_source(operation, Source(generation.dump, generation), step.advanced_bytes)
-        recreate(operation, recreation, step.advanced)
-
-
-def verify_rows(operation: Operation, recreation: Recreation, measured: Measured) -> None:
-    """Compare what came back with the dump's snapshot, before a writer can hide or fake a difference."""
-    with operation.phases.phase("verify") as step:
-        measured.restored_rows = verify(operation, recreation)
-        step.detail = f"{measured.restored_rows} rows in {recreation.counted_table}"
-        finished(operation)
 
 
 def restart(operation: Operation) -> None:
@@ -176,6 +212,9 @@ def check_health(operation: Operation) -> None:
     """Ask the application itself, with every writer back."""
     settings = operation.settings.application
     with operation.phases.phase("healthy") as step:
+        if not operation.stack.base_url:
+            step.skip("application.base_url is not set")
+            return
         url = operation.stack.base_url.rstrip("/") + settings.health_path
         wait_healthy(url, settings.deadline)
         step.detail = url
@@ -185,7 +224,7 @@ def verify_application(operation: Operation, before: Page | None, measured: Meas
     """Require that the application serves every entry that it served before the fault."""
     with operation.phases.phase("verify application") as step:
         if before is None:
-            step.skip("application.read_path is null")
+            step.skip("application.read_path is null, or application.base_url is not set")
             return
         after = _read(operation)
         measured.entries_after = len(after.entries)
@@ -204,7 +243,16 @@ def stop_the_clock(measured: Measured) -> None:
         measured.rto_seconds = round(time.monotonic() - measured.fault_at, 3)
 
 
-def clean_up(operation: Operation, options: DrillOptions) -> None:
+def prove_detection(operation: Operation, restored: Recreation, measured: Measured) -> None:
+    """Require that the comparison, which has just said equal, notices damage of every kind."""
+    with operation.phases.phase("prove detection") as step:
+        measured.detection = detection.prove_detection(operation.stack, restored, step.advanced)
+        step.detail = f"{measured.detection.noticed} of {measured.detection.tried} kinds of damage noticed"
+
+
+def clean_up(
+    operation: Operation, options: DrillOptions, made: tuple[BackupResult, ...], restored: Recreation
+) -> None:
     """Remove the seed's data and stop what the drill started; the volumes stay."""
     with operation.phases.phase("clean up") as step:
         if options.keep:
@@ -212,6 +260,10 @@ def clean_up(operation: Operation, options: DrillOptions) -> None:
             step.detail = "the stack is left up, with its data: end it with `inv stack.down`"
             return
         run_cleanup(operation)
+        if restored.previous:
+            drop_beside(operation, [restored.previous])
+        for broken in made[:-1]:
+            remove_generation(broken.generation)
         step.detail = "; ".join(put_back(operation)) or "the stack ran before and goes on"
 
 

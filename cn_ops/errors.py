@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+
+RUN_AGAIN = "mend the cause, then run it again"
 
 
 class ExitCode(IntEnum):
@@ -108,3 +112,13 @@ class Interrupted(OpsError):
     """A person or a supervisor asked to stop."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+@contextmanager
+def saying(state: str, hint: str) -> Iterator[None]:
+    """Let every error of the block say what everything is in and what to do, unless a deeper layer already did."""
+    try:
+        yield
+    except OpsError as error:
+        error.with_state(state).with_hint(hint)
+        raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +31,7 @@ def explained(error: OSError, path: Path, doing: str) -> OpsError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         able = "readable" if doing.startswith(("read", "list")) else "writable"
         return UsageError(message, hint=f"make it {able} for this user, or name another")
-    return OperationFailed(message)
+    return OperationFailed(message, hint="see what is wrong with that file or its disk, then run it again")
 
 
 def private_folder(path: Path) -> Path:
@@ -41,6 +43,21 @@ def private_folder(path: Path) -> Path:
         except OSError as error:
             raise explained(error, path, "make the folder") from error
     return path
+
+
+def claim_folder(path: Path, *, mode: int) -> None:
+    """Make a folder in a place where everybody can, and refuse one that another user has put there."""
+    try:
+        path.mkdir(mode=mode)
+        path.chmod(mode)  # the umask may have taken some of it away
+    except FileExistsError:
+        info = path.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+            raise OperationFailed(
+                f"{path} exists and is not ours", hint="another user made it: look at it, and remove it"
+            ) from None
+    except OSError as error:
+        raise explained(error, path, "make the folder") from error
 
 
 def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -61,6 +78,19 @@ def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise explained(error, path, "write") from error
+
+
+def publish_alone(path: Path, document: object) -> None:
+    """Publish a JSON document that nobody else writes meanwhile; what a killed writer left aside is removed."""
+    publish_json(path, document)
+    remove_asides(path)
+
+
+def remove_asides(path: Path) -> None:
+    """Remove what killed writers of a file left aside; for the one who alone may write it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:
@@ -125,17 +155,20 @@ def lock(path: Path, operation: str) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise explained(error, path, "open the lock") from error
+        raise explained(error, path, "open the lock").with_state("this command changed nothing") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _held(path, descriptor) from None
         holder = Holder(os.getpid(), operation, datetime.now(UTC).isoformat(timespec="seconds"))
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+        # Who holds it is for people: a full disk does not keep it from being held.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
         yield
-        os.ftruncate(descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

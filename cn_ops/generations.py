@@ -9,34 +9,26 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from cn_ops.errors import OperationFailed, OpsError, UsageError
+from cn_ops.errors import OperationFailed, OpsError, UsageError, saying
 from cn_ops.files import explained, lock, private_folder, sync_folder
-from cn_ops.manifest import read_manifest, write_manifest
+from cn_ops.fingerprint import Fingerprint
+from cn_ops.manifest import read_manifest, read_proof, write_manifest
 from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
+from cn_ops.names import ID_PATTERN, new_id, sort_key
 
-ID_PATTERN = r"\d{8}-\d{6}(?:-\d+)?"
 MANIFEST_SUFFIX = ".manifest.json"
+# Of the files beside a manifest.
+FILE_SUFFIXES = (".dump", ".globals.sql", ".proof.json")
 LOCK_NAME = ".cn-ops.lock"
 NOTHING_MADE = "no generation was made; earlier ones are untouched"
-
-
-def new_id(now: datetime, taken: int = 0) -> str:
-    """Return a generation's id: UTC, to the second, with a number behind it where that second is taken."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{taken + 1}" if taken else stamp
-
-
-def sort_key(generation_id: str) -> tuple[str, int]:
-    """Order ids by time, then by number."""
-    stamp, _, number = generation_id[:15], generation_id[15:16], generation_id[16:]
-    return stamp, int(number or 1)
 
 
 @contextmanager
@@ -48,11 +40,15 @@ def folder_lock(directory: Path, operation: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Draft:
-    """A generation that is being made: its files are aside until they are published."""
+    """A generation that is being made: its files are aside until they are published.
+
+    ``mark`` is there as long as the files may have their names and not yet a manifest.
+    """
 
     id: str
     directory: Path
     prefix: str
+    mark: BinaryIO
     dump: BinaryIO
     globals: BinaryIO
 
@@ -70,13 +66,18 @@ class Draft:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def publish(self, manifest: Manifest) -> Path:
+    def publish(self, manifest: Manifest, fingerprint: Fingerprint) -> Path:
         """Give the files their names, the manifest last; return the dump."""
         if manifest.globals_file:
             self.aside(".globals.sql").rename(self.path(".globals.sql"))
         self.aside(".dump").rename(self.path(".dump"))
         sync_folder(self.directory)
-        write_manifest(self.path(MANIFEST_SUFFIX), manifest)
+        try:
+            write_manifest(self.path(MANIFEST_SUFFIX), manifest, fingerprint)
+        except BaseException:
+            # It may have its name and not be on disk for good: a failure must not have made a generation.
+            self.path(MANIFEST_SUFFIX).unlink(missing_ok=True)
+            raise
         return self.path(".dump")
 
 
@@ -87,22 +88,19 @@ def draft(directory: Path, prefix: str, now: datetime) -> Iterator[Draft]:
     Raises ``UsageError`` when the folder cannot be written, ``MissingError`` when the disk is full.
     """
     private_folder(directory)
-    _remove_left_behind(directory, prefix)
+    remove_left_behind(directory, prefix)
     made = _reserve(directory, prefix, now)
     try:
-        with made.dump, made.globals:
+        with saying(NOTHING_MADE, "mend the cause, then run the backup again"), made.mark, made.dump, made.globals:
             yield made
     except OSError as error:
         raise explained(error, made.path(".dump"), "write").with_state(NOTHING_MADE) from error
-    except OpsError as error:
-        error.with_state(NOTHING_MADE).with_hint("mend the cause, then run the backup again")
-        raise
     finally:
-        made.aside(".dump").unlink(missing_ok=True)
-        made.aside(".globals.sql").unlink(missing_ok=True)
-        if not made.path(MANIFEST_SUFFIX).exists():
-            made.path(".dump").unlink(missing_ok=True)
-            made.path(".globals.sql").unlink(missing_ok=True)
+        # What cannot be removed now is found by its mark, and removed by the next command.
+        with suppress(OSError):
+            made.aside(".dump").unlink(missing_ok=True)
+            made.aside(".globals.sql").unlink(missing_ok=True)
+            _remove_marked(made.aside(MANIFEST_SUFFIX), made.path(MANIFEST_SUFFIX))
 
 
 def read_catalogue(directory: Path, prefix: str) -> Catalogue:
@@ -128,19 +126,35 @@ def read_catalogue(directory: Path, prefix: str) -> Catalogue:
 
 
 def find_generation(catalogue: Catalogue, wanted: str) -> Generation | None:
-    """Return the generation that `latest` or an id names, or None when it is neither.
+    """Return the generation that `latest`, `latest-proven`, `random` or an id names, or None when it is none of them.
 
-    Raises ``UsageError`` when `latest` finds none.
+    `random` takes one that was never proven, or else the one whose proof is oldest. Raises ``UsageError`` when
+    there is nothing to take.
     """
-    if wanted == "latest":
+    if wanted == "latest-proven":
+        if not catalogue.proven:
+            raise UsageError(
+                f"there is no proven generation in {catalogue.directory}",
+                state="nothing was changed",
+                hint="prove one: `inv verify --dump=latest`",
+            )
+        return catalogue.proven[0]
+    if wanted in ("latest", "random"):
         if not catalogue.complete:
             raise UsageError(
                 f"there is no complete generation in {catalogue.directory}",
                 state="nothing was changed",
                 hint="make one: `inv backup`, or name a file: `--dump=PATH`",
             )
-        return catalogue.complete[0]
+        return catalogue.complete[0] if wanted == "latest" else _longest_unproven(catalogue)
     return next((one for one in catalogue.generations if one.id == wanted), None)
+
+
+def _longest_unproven(catalogue: Catalogue) -> Generation:
+    unproven = [one for one in catalogue.complete if one.proof is None]
+    if unproven:
+        return secrets.choice(unproven)
+    return min(catalogue.complete, key=lambda one: one.proof.proven_at if one.proof else "")
 
 
 def generation_of(dump: Path) -> Generation | None:
@@ -151,24 +165,59 @@ def generation_of(dump: Path) -> Generation | None:
 
 
 def remove_generation(generation: Generation) -> None:
-    """Remove a generation: the manifest first, so that a half removed one does not exist."""
-    for path in generation.files:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise explained(error, path, "remove") from error
-        sync_folder(path.parent)
+    """Remove a generation: it ends when its manifest becomes the mark by which a later command finds the rest."""
+    manifest_file = generation.manifest_file
+    mark = _aside(manifest_file)
+    try:
+        with suppress(FileNotFoundError):
+            manifest_file.rename(mark)
+        sync_folder(mark.parent)
+        _remove_marked(mark, manifest_file)
+        sync_folder(mark.parent)
+    except OSError as error:
+        raise explained(error, manifest_file, "remove") from error
+
+
+def remove_left_behind(directory: Path, prefix: str) -> None:
+    """Remove what killed commands left half made or half removed; the caller holds the folder's lock.
+
+    What somebody still writes is left alone, and so is what cannot be removed.
+    """
+    marks = re.compile(rf"\.({re.escape(prefix)}-{ID_PATTERN}{re.escape(MANIFEST_SUFFIX)})\.partial")
+    for path in sorted(directory.glob(f".{prefix}-*.partial")):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if found := marks.fullmatch(path.name):
+                    _remove_marked(path, path.with_name(found[1]))
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _remove_marked(mark: Path, manifest_file: Path) -> None:
+    """Remove a mark, and first, unless the manifest is there, the files that would belong to it."""
+    if not manifest_file.exists():
+        for suffix in FILE_SUFFIXES:
+            _sibling(manifest_file, suffix).unlink(missing_ok=True)
+        sync_folder(mark.parent)
+    mark.unlink(missing_ok=True)
 
 
 def _read_generation(manifest_file: Path, generation_id: str) -> Generation:
-    dump = manifest_file.with_name(manifest_file.name.removesuffix(MANIFEST_SUFFIX) + ".dump")
+    dump = _sibling(manifest_file, ".dump")
     try:
         manifest = read_manifest(manifest_file)
         problem = _problem(manifest, dump, generation_id)
     except OpsError as error:
         return Generation(generation_id, dump, manifest_file, GenerationState.DAMAGED, problem=error.message)
-    state = GenerationState.DAMAGED if problem else GenerationState.COMPLETE
-    return Generation(generation_id, dump, manifest_file, state, manifest, problem)
+    found = Generation(generation_id, dump, manifest_file, GenerationState.DAMAGED, manifest, problem)
+    if problem:
+        return found
+    proof = read_proof(found.proof_file, manifest.sha256)
+    return replace(found, state=GenerationState.PROVEN if proof else GenerationState.COMPLETE, proof=proof)
 
 
 def _problem(manifest: Manifest, dump: Path, generation_id: str) -> str:
@@ -187,6 +236,10 @@ def _problem(manifest: Manifest, dump: Path, generation_id: str) -> str:
     return ""
 
 
+def _sibling(manifest_file: Path, suffix: str) -> Path:
+    return manifest_file.with_name(manifest_file.name.removesuffix(MANIFEST_SUFFIX) + suffix)
+
+
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
@@ -195,12 +248,13 @@ def _reserve(directory: Path, prefix: str, now: datetime) -> Draft:
     for taken in range(1000):
         generation_id = new_id(now, taken)
         stem = directory / f"{prefix}-{generation_id}"
-        if any(stem.with_name(stem.name + suffix).exists() for suffix in (".dump", ".globals.sql", MANIFEST_SUFFIX)):
+        if any(stem.with_name(stem.name + suffix).exists() for suffix in (*FILE_SUFFIXES, MANIFEST_SUFFIX)):
             continue
         with suppress(FileExistsError):
+            mark = _create(_aside(stem.with_name(stem.name + MANIFEST_SUFFIX)))
             dump = _create(_aside(stem.with_name(stem.name + ".dump")))
             sql = _create(_aside(stem.with_name(stem.name + ".globals.sql")))
-            return Draft(generation_id, directory, prefix, dump, sql)
+            return Draft(generation_id, directory, prefix, mark, dump, sql)
     raise OperationFailed(f"no free name for a generation in {directory}", hint="is the clock right?")
 
 
@@ -214,14 +268,3 @@ def _create(path: Path) -> BinaryIO:
     # Held as long as it is written, so that another command can tell it from one that a killed one left.
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return os.fdopen(descriptor, "w+b")
-
-
-def _remove_left_behind(directory: Path, prefix: str) -> None:
-    for path in directory.glob(f".{prefix}-*.partial"):
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(descriptor)

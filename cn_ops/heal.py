@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cn_ops.beside import open_databases, restore_incoming, settle, swap, verify_incoming
 from cn_ops.errors import OperationFailed
 from cn_ops.files import sha256
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import end_tool_sessions
+from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.recreate import finished, is_ours, recreate, verify
+from cn_ops.recreate import is_ours, recreate, verify_recreated
+from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of
 from cn_ops.writers import start_writers
 
 
@@ -25,6 +28,9 @@ def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
     operation.phases.warn(f"`{left.operation}` (process {left.pid}) did not come to its end: healing what it left")
     with operation.phases.phase("heal") as step:
         said = []
+        if left.closed:
+            operation.stack.start_postgres()
+            open_databases(operation, left.closed)
         if left.recreating:
             said.append(_heal_database(operation, left.recreating))
         if left.stopped and not left.started_stack:
@@ -50,18 +56,51 @@ def put_back(operation: Operation) -> list[str]:
 
 
 def end_left_sessions(operation: Operation) -> None:
-    """End what a killed command's tools still do in the server; the caller holds the stack's lock."""
+    """End what a killed command's tools still do in the server, and drop what was scratch to it.
+
+    The caller holds the stack's lock.
+    """
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        if ended := end_tool_sessions(connection):
+        ended = end_tool_sessions(connection)
+        drop_left_scratch(connection, operation.database)
+        if ended:
             operation.phases.warn(f"ended {ended} sessions of tools that a killed command had left in the server")
 
 
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
     operation.stack.start_postgres()
     end_left_sessions(operation)
+    if is_another_cluster(operation, recorded):
+        finished(operation)
+        return "left the databases of another cluster alone"
+    if recorded.incoming is not None:
+        return _heal_beside(operation, recorded)
     if not is_ours(operation, recorded):
         finished(operation)
         return f"left the database {recorded.database!r} as it is"
+    _require_dump(recorded)
+    recreate(operation, recorded, lambda _: None)
+    verify_recreated(operation, recorded, lambda _: None)
+    finished(operation)
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+
+
+def _heal_beside(operation: Operation, recorded: Recreation) -> str:
+    """Finish or drop what came in; restore what was not whole before, and only that."""
+    state = settle(operation)
+    if not speaks_of(operation, recorded):
+        finished(operation)
+        return state
+    refuse_writers(operation, recorded)
+    _require_dump(recorded)
+    made = restore_incoming(operation, recorded, lambda _: None)
+    verify_incoming(operation, made, lambda _: None)
+    swap(operation, made)
+    finished(operation)
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+
+
+def _require_dump(recorded: Recreation) -> None:
     dump = Path(recorded.dump)
     if not dump.is_file() or sha256(dump) != recorded.sha256:
         raise OperationFailed(
@@ -69,7 +108,3 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             state=f"the database {recorded.database!r} is damaged, dropped or half restored; its writers are stopped",
             hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
         )
-    recreate(operation, recorded, lambda _: None)
-    verify(operation, recorded)
-    finished(operation)
-    return f"restored {recorded.database!r} from {dump.name}"

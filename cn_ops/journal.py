@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cn_ops.errors import OperationFailed
-from cn_ops.files import explained, publish_json, remove
+from cn_ops.files import explained, publish_alone, remove, remove_asides
 from cn_ops.model import Recreation
 
 JOURNAL_VERSION = 1
@@ -26,7 +26,8 @@ class Intent:
 
     ``stopped`` services are to be started again · ``recreating`` is the database that is to be made anew from
     a dump · ``started`` services were started by the operation, which is to stop them · ``started_stack`` says
-    that nothing ran before it, and the stack is to be taken down.
+    that nothing ran before it, and the stack is to be taken down · ``closed`` databases let nobody in while their
+    names are being swapped, and are to be opened again.
     """
 
     operation: str
@@ -35,11 +36,12 @@ class Intent:
     recreating: Recreation | None = None
     started: tuple[str, ...] = ()
     started_stack: bool = False
+    closed: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left to heal."""
-        return not (self.stopped or self.recreating or self.started or self.started_stack)
+        return not (self.stopped or self.recreating or self.started or self.started_stack or self.closed)
 
 
 class Journal:
@@ -79,8 +81,9 @@ class Journal:
         """Put an intent on disk, or remove the file when nothing is left to heal."""
         if intent.empty:
             remove(self.path)
+            remove_asides(self.path)
         else:
-            publish_json(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
+            publish_alone(self.path, {"journal_version": JOURNAL_VERSION, **asdict(intent)})
         return intent
 
     def update(self, operation: str, **changes: Any) -> Intent:

@@ -16,8 +16,8 @@ _KEY_PASSWORD = re.compile(
     r"""(?:'(?:\\.|''|[^'\\])*(?:'|\Z)|"(?:\\.|[^"\\])*(?:"|\Z)|[^\s'",]+)""",
     re.IGNORECASE | re.DOTALL,
 )
-# ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals
-_SQL_PASSWORD = re.compile(r"(?P<head>\bPASSWORD\s+)'(?:''|[^'])*(?:'|\Z)", re.IGNORECASE)
+# ALTER ROLE … PASSWORD 'SCRAM-SHA-256$…', as in a dump of globals; what follows --no-password is no password
+_SQL_PASSWORD = re.compile(r"(?P<head>(?<!-no-)\bPASSWORD\s+)'(?:''|[^'])*(?:'|\Z)", re.IGNORECASE)
 
 _known: set[str] = set()
 
@@ -33,6 +33,11 @@ def mask(text: str) -> str:
     """Return the text with known secrets and what looks like a password replaced."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    return mask_patterns(text)
+
+
+def mask_patterns(text: str) -> str:
+    """Return the text with what looks like a password replaced: the same for everybody, whatever they know."""
     for pattern in (_DATABASE_URL_PASSWORD, _URL_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD):
         text = pattern.sub(rf"\g<head>{MASK}", text)
     return text

@@ -72,9 +72,12 @@ class DatabaseProperties:
 class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
-    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that took its place, once it
+    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
     exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
-    ``expected_rows`` is what ``counted_table`` must hold afterwards, null when nobody knows.
+    ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
+    ``owners`` or ``privileges`` the restore leaves those out. Beside the old one, the new database is called
+    ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the old one
+    is dropped first and both are null.
     """
 
     dump: str
@@ -82,18 +85,27 @@ class Recreation:
     database: str
     system_identifier: str
     properties: DatabaseProperties
-    counted_table: str
-    expected_rows: int | None
+    manifest: str | None
     old_oid: int | None
     new_oid: int | None = None
     damaged: bool = False
+    owners: bool = True
+    privileges: bool = True
+    incoming: str | None = None
+    previous: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The database that the dump is loaded into."""
+        return self.incoming or self.database
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What is in a dump, beside it on disk; written last, so a generation exists if and only if this does.
 
-    Times are UTC, durations seconds, sizes bytes. ``counted_rows`` was read in the dump's own snapshot.
+    Times are UTC, durations seconds, sizes bytes. ``counted_rows`` (of one table) and
+    ``rows`` (of all) were read in the dump's own snapshot.
     """
 
     id: str
@@ -115,6 +127,7 @@ class Manifest:
     database_size_bytes: int
     counted_table: str
     counted_rows: int
+    rows: int
     properties: DatabaseProperties
     cn_ops_version: str
     manifest_version: int = 1
@@ -124,7 +137,21 @@ class GenerationState(StrEnum):
     """What a generation is worth."""
 
     COMPLETE = "complete"
+    PROVEN = "proven"
     DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That a dump was restored once and found equal to its fingerprint; times are UTC, durations seconds."""
+
+    sha256: str
+    proven_at: str
+    duration_seconds: float
+    server_version: str
+    tables: int
+    rows: int
+    proof_version: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,6 +164,12 @@ class Generation:
     state: GenerationState
     manifest: Manifest | None = None
     problem: str = ""
+    proof: Proof | None = None
+
+    @property
+    def proof_file(self) -> Path:
+        """Where it is recorded that the generation was proven."""
+        return self.dump.with_suffix(".proof.json")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -144,7 +177,7 @@ class Generation:
         names = [self.manifest_file, self.dump]
         if self.manifest is not None and self.manifest.globals_file:
             names.append(self.dump.parent / self.manifest.globals_file)
-        return tuple(names)
+        return (*names, self.proof_file)
 
 
 @dataclass(frozen=True)
@@ -157,8 +190,13 @@ class Catalogue:
 
     @property
     def complete(self) -> tuple[Generation, ...]:
-        """The generations that count."""
-        return tuple(one for one in self.generations if one.state is GenerationState.COMPLETE)
+        """The generations that count, the proven among them."""
+        return tuple(one for one in self.generations if one.state is not GenerationState.DAMAGED)
+
+    @property
+    def proven(self) -> tuple[Generation, ...]:
+        """The generations that were restored once and found equal."""
+        return tuple(one for one in self.generations if one.state is GenerationState.PROVEN)
 
     @property
     def passed_over(self) -> tuple[Generation, ...]:
@@ -188,15 +226,26 @@ class BackupResult:
 
 
 @dataclass(frozen=True)
+class VerifyResult:
+    """A generation that was restored into a scratch server and found equal."""
+
+    generation: Generation
+    proof: Proof
+    phases: tuple[Phase, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RestoreResult:
-    """A finished restore. ``expected_rows`` is null for a dump without a manifest."""
+    """A finished restore. ``rows`` and ``tables`` are what was compared, null for a dump without a manifest."""
 
     source: Path
     generation: str | None
     database: str
-    counted_table: str
-    expected_rows: int | None
-    restored_rows: int | None
+    tables: int | None
+    rows: int | None
+    stripped: tuple[str, ...]
+    previous: str | None
     restarted: tuple[str, ...]
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
@@ -232,6 +281,11 @@ class DrillReport:
     phases: tuple[Phase, ...]
     rto_seconds: float | None
     rows_lost_after_backup: int | None
+    seconds_lost_after_backup: float | None
+    tables_compared: int | None
+    rows_compared: int | None
+    damage_noticed: int | None
+    damage_tried: int | None
     application_entries_before: int | None
     application_entries_after: int | None
     error: DrillError | None

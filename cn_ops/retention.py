@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from cn_ops.model import Catalogue, Decision
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cn_ops.model import Catalogue, Decision, Generation
 
 
-def decide(catalogue: Catalogue, keep: int) -> tuple[Decision, ...]:
-    """Decide for every complete generation, the newest first; ``keep`` must be at least 1.
+@dataclass(frozen=True)
+class Keep:
+    """How many to keep: the newest ``last``, and the newest of as many days, ISO weeks and months (UTC).
 
-    Damaged and foreign files are no part of it: they are neither counted nor removed.
+    ``suspicious_share`` is how much of its size or rows the newest may lack before nothing is removed.
     """
-    if keep < 1:
-        raise ValueError(f"keep must be at least 1, got {keep}")
-    return tuple(
-        Decision(
-            generation,
-            keep=position < keep,
-            reason=f"number {position + 1} of {keep} to keep" if position < keep else f"older than the {keep} newest",
-        )
-        for position, generation in enumerate(catalogue.complete)
+
+    last: int
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    suspicious_share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What is decided for every complete generation, newest first; ``suspicion`` says why nothing is removed."""
+
+    decisions: tuple[Decision, ...]
+    suspicion: str | None
+
+
+def decide(catalogue: Catalogue, keep: Keep) -> Retention:
+    """Decide for every complete generation, the newest first; ``keep.last`` must be at least 1.
+
+    Damaged and foreign files are no part of it: they are neither counted nor removed. The newest complete and
+    the newest proven generation are always kept, and all are while the newest is suspicious.
+    """
+    if keep.last < 1:
+        raise ValueError(f"keep must be at least 1, got {keep.last}")
+    complete = catalogue.complete
+    reasons: dict[str, str] = {}
+    for one in catalogue.proven[:1]:
+        reasons[one.id] = "the newest proven"
+    for name, count, period in (
+        ("month", keep.monthly, lambda at: (at.year, at.month)),
+        ("week", keep.weekly, lambda at: at.isocalendar()[:2]),
+        ("day", keep.daily, lambda at: at.date()),
+    ):
+        reasons |= {one.id: f"the newest of its {name}" for one in _newest_of(complete, count, period)}
+    reasons |= {
+        one.id: f"number {place} of {keep.last} to keep" for place, one in enumerate(complete[: keep.last], 1)
+    }
+    suspicion = _suspicion(complete, keep.suspicious_share)
+    return Retention(tuple(_decision(one, reasons.get(one.id), suspicion, keep) for one in complete), suspicion)
+
+
+def _decision(one: Generation, reason: str | None, suspicion: str | None, keep: Keep) -> Decision:
+    if reason is None and suspicion:
+        return Decision(one, keep=True, reason="nothing is removed while the newest is suspicious")
+    return Decision(
+        one, keep=reason is not None, reason=reason or f"not one of the newest {keep.last}, and no rule keeps it"
     )
+
+
+def _newest_of(
+    generations: Iterable[Generation], count: int, period: Callable[[datetime], object]
+) -> list[Generation]:
+    """Return the newest generation of each of the newest ``count`` periods that have one."""
+    newest: dict[object, Generation] = {}
+    for one in generations:
+        newest.setdefault(period(made_at(one)), one)
+    return list(newest.values())[:count]
+
+
+def made_at(generation: Generation) -> datetime:
+    """Return when a generation was made, as its id says."""
+    return datetime.strptime(generation.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
+def _suspicion(complete: tuple[Generation, ...], share: float) -> str | None:
+    if len(complete) < 2 or complete[0].manifest is None or complete[1].manifest is None:
+        return None
+    newest, before = complete[0].manifest, complete[1].manifest
+    for what, now, then in (
+        ("size", newest.size_bytes, before.size_bytes),
+        ("number of rows", newest.rows, before.rows),
+    ):
+        if then > 0 and (then - now) / then > share:
+            return f"the {what} of {newest.id} is {now}, and that of {before.id} was {then}"
+    return None

@@ -11,11 +11,11 @@ from cn_ops.errors import UsageError, VerificationFailed
 from cn_ops.files import explained
 from cn_ops.generations import find_generation, generation_of, read_catalogue
 from cn_ops.model import Generation, GenerationState, Manifest
-from cn_ops.operation import Operation
 from cn_ops.postgres.archive import Archive, Header, check_file, read_header, read_in_full
 from cn_ops.postgres.database import major, server_version
-from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.session import MAINTENANCE_DATABASE, session
 from cn_ops.settings import BackupSettings
+from cn_ops.stack import Server
 
 SHOWN_IDS = 5
 
@@ -69,23 +69,22 @@ def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
     return Source(generation.dump, generation)
 
 
-def check_source(operation: Operation, source: Source, advanced: Callable[[int], None]) -> CheckedSource:
+def check_source(server: Server, source: Source, advanced: Callable[[int], None]) -> CheckedSource:
     """Check a dump against its manifest and the server, and read all of it.
 
     Raises ``UsageError`` for a dump that cannot be restored here, ``VerificationFailed`` for a damaged one.
     """
-    stack = operation.stack
     check_file(source.path)
-    header = read_header(stack, source.path)
-    with session(stack, maintenance_database(operation.database)) as connection:
-        server = server_version(connection)
-    if header.server_version and major(header.server_version) > major(server):
+    header = read_header(server, source.path)
+    with session(server, MAINTENANCE_DATABASE) as connection:
+        version = server_version(connection)
+    if header.server_version and major(header.server_version) > major(version):
         raise UsageError(
-            f"{source.path} was made by PostgreSQL {header.server_version}, and this server is {server}",
+            f"{source.path} was made by PostgreSQL {header.server_version}, and this server is {version}",
             state="nothing was changed",
             hint="restore it into a server of that major version or a newer one",
         )
-    archive = read_in_full(stack, source.path, advanced)
+    archive = read_in_full(server, source.path, advanced)
     manifest = source.manifest
     if manifest and (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
         raise VerificationFailed(

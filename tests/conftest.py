@@ -25,6 +25,15 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sweep",
+        choices=("sample", "all"),
+        default="sample",
+        help="which faults tests/integration/sweep tries: a sample by --randomly-seed, or all (hours)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     check_required_names()
     leftovers.run_id()

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.errors import OpsError, UsageError, VerificationFailed
 from cn_ops.files import CHUNK_BYTES, explained
 from cn_ops.process import ProcessFailed
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
+# A tool that was killed says nothing of the dump: by SIGKILL or SIGTERM, here or in a container.
+KILLED = (-9, -15, 137, 143)
 CUSTOM_MAGIC = b"PGDMP"
 # How other files that people take for a dump begin, and what they are.
 LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
@@ -77,13 +79,13 @@ def check_file(path: Path) -> None:
         )
 
 
-def read_header(stack: Stack, path: Path) -> Header:
+def read_header(server: Server, path: Path) -> Header:
     """Read a dump's table of contents; raises ``VerificationFailed`` when that cannot be done."""
     with path.open("rb") as stream:
         try:
-            listing = stack.tool(["pg_restore", "--list"], stdin=stream).stdout
+            listing = server.tool(["pg_restore", "--list"], stdin=stream).stdout
         except ProcessFailed as error:
-            raise _unreadable(stack, path, error) from error
+            raise _unreadable(server, path, error) from error
     return parse_header(listing)
 
 
@@ -102,7 +104,7 @@ def parse_header(listing: str) -> Header:
     )
 
 
-def read_in_full(stack: Stack, path: Path, advanced: Callable[[int], None] = lambda _: None) -> Archive:
+def read_in_full(server: Server, path: Path, advanced: Callable[[int], None] = lambda _: None) -> Archive:
     """Restore a dump to nowhere and hash it in the same pass.
 
     Raises ``VerificationFailed`` when pg_restore cannot read all of it; a flipped byte in uncompressed data
@@ -111,13 +113,13 @@ def read_in_full(stack: Stack, path: Path, advanced: Callable[[int], None] = lam
     reading, writing = os.pipe()
     with path.open("rb") as source, os.fdopen(reading, "rb") as tail, os.fdopen(writing, "wb", buffering=0) as sink:
         try:
-            with stack.tool_started(["pg_restore", "--file=/dev/null"], stdin=tail) as running:
+            with server.tool_started(["pg_restore", "--file=/dev/null"], stdin=tail) as running:
                 tail.close()
                 archive = _feed(source, sink, advanced)
                 sink.close()
                 running.wait()
         except ProcessFailed as error:
-            raise _unreadable(stack, path, error) from error
+            raise _unreadable(server, path, error) from error
     return archive
 
 
@@ -144,9 +146,11 @@ def _write(sink: BinaryIO, chunk: bytes) -> bool:
     return False
 
 
-def _unreadable(stack: Stack, path: Path, error: ProcessFailed) -> VerificationFailed:
+def _unreadable(server: Server, path: Path, error: ProcessFailed) -> OpsError:
+    if error.completed.exit_code in KILLED:
+        return error.with_state("nothing was changed").with_hint("something killed it: is there enough memory?")
     # A stack that cannot run the tool at all would make every dump look damaged: that raises here.
-    stack.tool(["pg_restore", "--version"])
+    server.tool(["pg_restore", "--version"])
     return VerificationFailed(
         f"the dump {path} is damaged: pg_restore cannot read all of it",
         state="nothing was changed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import psycopg
@@ -92,6 +93,36 @@ def may_create_databases(connection: psycopg.Connection) -> bool:
     return bool(_value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"))
 
 
+def may_read_passwords(connection: psycopg.Connection) -> bool:
+    """Whether this session's role can read the password hashes of roles."""
+    return bool(_value(connection, "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
+
+
+def is_superuser(connection: psycopg.Connection) -> bool:
+    """Whether this session's role is a superuser."""
+    return bool(_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
+
+
+def subscriptions(connection: psycopg.Connection) -> list[str]:
+    """Return the names of the session's database's subscriptions."""
+    query = (
+        "SELECT s.subname::text FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid"
+        " WHERE d.datname = current_database() ORDER BY 1"
+    )
+    return [str(row[0]) for row in connection.execute(query)]
+
+
+def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
+    """Return the roles that have sessions in a database which this session's role may not end."""
+    rows = connection.execute(
+        "SELECT DISTINCT a.usename::text FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid"
+        " WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT pg_has_role(a.usesysid, 'USAGE')"
+        " AND (r.rolsuper OR NOT pg_has_role('pg_signal_backend', 'USAGE')) ORDER BY 1",
+        (database,),
+    ).fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
 def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
     """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
     row = connection.execute(
@@ -126,14 +157,16 @@ def default_properties(connection: psycopg.Connection, owner: str) -> DatabasePr
     return replace(template, owner=owner, comment=None, privileges=None, settings=(), connection_limit=-1)
 
 
-def drop(connection: psycopg.Connection, database: str) -> None:
-    """Drop a database and end its sessions, as `dropdb --if-exists --force` does."""
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+def databases(connection: psycopg.Connection) -> tuple[str, ...]:
+    """Return the names of the server's databases."""
+    return tuple(str(row[0]) for row in connection.execute("SELECT datname FROM pg_database ORDER BY 1"))
 
 
-def missing_roles(connection: psycopg.Connection, wanted: DatabaseProperties) -> tuple[str, ...]:
-    """Return the roles that a database's properties name and the server does not have."""
-    named = {wanted.owner, *(role for role, _ in wanted.settings if role)}
+def missing_roles(
+    connection: psycopg.Connection, wanted: DatabaseProperties, others: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the roles that a database's properties name, or that are named beside them, and the server lacks."""
+    named = {*others, wanted.owner, *(role for role, _ in wanted.settings if role)}
     named |= {one.grantee for one in wanted.privileges or () if one.grantee}
     known = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (sorted(named),)).fetchall()
     return tuple(sorted(named - {row[0] for row in known}))

@@ -11,10 +11,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "cn-ops"
+MAINTENANCE_DATABASE = "postgres"
 # A row's text depends on these, and a held snapshot must not be ended for being idle.
 PINNED = {
     "DateStyle": "ISO, YMD",
@@ -22,6 +23,8 @@ PINNED = {
     "TimeZone": "UTC",
     "bytea_output": "hex",
     "client_encoding": "UTF8",
+    "default_transaction_read_only": "off",
+    "row_security": "off",
     "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": "0",
@@ -34,25 +37,55 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         r"password authentication failed|no password supplied|SCRAM authentication",
         UsageError,
         "the server refuses the password of role {user!r}",
-        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one",
+        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one, or put it into stack.server.dsn or ~/.pgpass",
     ),
     (
         r'role ".*" does not exist',
         UsageError,
         "the server has no role {user!r}",
-        "set stack.postgres.user to the role that owns the database",
+        "set stack.postgres.user (or the user of stack.server.dsn) to the role that owns the database",
     ),
     (
         r'database ".*" does not exist',
         MissingError,
         "the server has no database {database!r}",
-        "set stack.postgres.database, or restore it: `inv restore --dump=latest`",
+        "set stack.postgres.database (or that of stack.server.dsn), or restore it: `inv restore --dump=latest`",
     ),
     (
         r"too many (clients|connections)|remaining connection slots",
         MissingError,
         "the server has no connection left",
         "end some sessions, or raise max_connections",
+    ),
+    (
+        r"no pg_hba.conf entry",
+        UsageError,
+        "the server does not let role {user!r} into database {database!r} from here",
+        "its pg_hba.conf, or the provider's list of networks, must allow it; perhaps it wants TLS: sslmode=require",
+    ),
+    (
+        r"permission denied for database",
+        UsageError,
+        "the role {user!r} may not connect to database {database!r}",
+        "its owner can grant it: GRANT CONNECT ON DATABASE … TO …",
+    ),
+    (
+        r"certificate|SSL error|does not support SSL",
+        UsageError,
+        "the connection cannot be encrypted as it is asked for",
+        "check sslmode and sslrootcert of stack.server.dsn, and which certificate the server has",
+    ),
+    (
+        r"could not translate host name|failed to resolve host|[Nn]ame or service not known",
+        MissingError,
+        "the server's host name is not known",
+        "check the host and the name service; `inv stack.status` asks again",
+    ),
+    (
+        r"[Cc]onnection refused",
+        MissingError,
+        "no server answers where database {database!r} is looked for",
+        "is it running, and are host and port right? see `inv stack.status` and `inv stack.logs`",
     ),
     (
         r"timeout expired|timed out",
@@ -64,18 +97,22 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
 
 
 @contextmanager
-def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
+def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     """Open a session in autocommit mode, with everything pinned that the text of a row depends on.
 
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
-    parameters = stack.conninfo(database)
+    parameters = server.conninfo(database)
+    own = parameters.get("options", "")
     # An empty address keeps PGHOSTADDR out: it would lead to another server than the stack's.
     conninfo = make_conninfo(
-        **{"hostaddr": "", **parameters},
-        connect_timeout=CONNECT_SECONDS,
-        application_name=APPLICATION_NAME,
-        options=_options(PINNED),
+        **{
+            "hostaddr": "",
+            "connect_timeout": str(CONNECT_SECONDS),
+            **parameters,
+            "application_name": APPLICATION_NAME,
+            "options": f"{own} {_options(PINNED)}".strip(),
+        }
     )
     with explained(parameters["user"], database), psycopg.connect(conninfo, autocommit=True) as connection:
         yield connection
@@ -83,7 +120,7 @@ def session(stack: Stack, database: str) -> Iterator[psycopg.Connection]:
 
 def maintenance_database(database: str) -> str:
     """Return a database to connect to while ``database`` itself is made or dropped."""
-    return "template1" if database == "postgres" else "postgres"
+    return "template1" if database == MAINTENANCE_DATABASE else MAINTENANCE_DATABASE
 
 
 @contextmanager
@@ -103,7 +140,9 @@ def explained(user: str, database: str) -> Iterator[None]:
                 evidence=text,
             ) from error
         raise OperationFailed(
-            f"database {database!r}: {text.splitlines()[0] if text else type(error).__name__}", evidence=text
+            f"database {database!r}: {text.splitlines()[0] if text else type(error).__name__}",
+            hint="see `inv stack.logs`; mend the cause, then run it again",
+            evidence=text,
         ) from error
 
 
@@ -115,9 +154,10 @@ def qualified(name: str) -> sql.Identifier:
 def dbname(database: str) -> str:
     """Return a ``--dbname`` that names this database whatever its name holds.
 
-    The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string.
+    The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string. A database that
+    is read-only by default is restored as well.
     """
-    return make_conninfo(dbname=database)
+    return make_conninfo(dbname=database, options="-c default_transaction_read_only=off")
 
 
 def _options(settings: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ import psycopg
 
 from cn_ops.errors import OperationFailed
 from cn_ops.postgres.session import session
-from cn_ops.stack import Stack
+from cn_ops.stack import Server
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(stack: Stack, database: str) -> Iterator[Snapshot]:
+def snapshot(server: Server, database: str) -> Iterator[Snapshot]:
     """Export a snapshot in a read-only transaction that stays open for the block."""
-    with session(stack, database) as connection:
+    with session(server, database) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         if row is None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cn_ops.model import BackupResult, Catalogue, Decision, Generation, RestoreResult, StackStatus
+from cn_ops.fingerprint import Comparison
+from cn_ops.model import BackupResult, Catalogue, Decision, Generation, RestoreResult, StackStatus, VerifyResult
 from cn_ops.report.summary import phase_documents
 
 
@@ -26,6 +27,21 @@ def restore_document(result: RestoreResult) -> dict[str, Any]:
     return {**asdict(result), "source": str(result.source), "phases": phase_documents(result.phases)}
 
 
+def verify_document(result: VerifyResult) -> dict[str, Any]:
+    """Return a proven generation."""
+    return {
+        "generation": result.generation.id,
+        "proof": asdict(result.proof),
+        "phases": phase_documents(result.phases),
+        "warnings": list(result.warnings),
+    }
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """Return what differs."""
+    return {"equal": comparison.equal, **asdict(comparison)}
+
+
 def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
     """Return a backup folder."""
     return {
@@ -35,10 +51,11 @@ def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
-def decision_document(decisions: Sequence[Decision], *, dry_run: bool) -> dict[str, Any]:
+def decision_document(decisions: Sequence[Decision], suspicion: str | None, *, dry_run: bool) -> dict[str, Any]:
     """Return what retention decided."""
     return {
         "dry_run": dry_run,
+        "suspicion": suspicion,
         "decisions": [{"id": one.generation.id, "keep": one.keep, "reason": one.reason} for one in decisions],
     }
 

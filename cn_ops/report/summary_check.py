@@ -81,6 +81,7 @@ NEW_RULES = (
     Rule("rows_lost_after_backup", "an integer of at least 0", lambda value: _is_integer(value) and value >= 0),
     Rule("error", "null", lambda value: value is None),
     Rule("versions", "an object of texts (null: not known)", _are_versions),
+    Rule("tables_compared", "an integer above 0", lambda value: _is_integer(value) and value > 0),
 )
 # Without these a drill proves nothing, whatever its counts are.
 PROVING_PHASES = ("fault", "restore", "verify")
@@ -98,6 +99,11 @@ def problems(summary: Mapping[str, Any]) -> list[str]:
     if restored != baseline:
         found.append(
             f"after_restore_event_count: must equal baseline_event_count ({_shown(baseline)}), is {_shown(restored)}"
+        )
+    noticed, tried = summary.get("damage_noticed"), summary.get("damage_tried")
+    if noticed != tried or tried == 0:
+        found.append(
+            f"damage_noticed: must equal damage_tried ({_shown(tried)}, above 0 or null), is {_shown(noticed)}"
         )
     phases = summary.get("phases")
     return found + (_phase_problems(phases) if isinstance(phases, list) else [])

@@ -12,36 +12,23 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cn_ops.fingerprint import Comparison
 from cn_ops.model import (
     BackupResult,
     Catalogue,
     Decision,
-    DrillReport,
+    Generation,
     GenerationState,
-    Phase,
     RestoreResult,
     StackStatus,
-    Status,
+    VerifyResult,
 )
-from cn_ops.report.progress import MARKS
 from cn_ops.text import readable_age, readable_bytes, readable_seconds
 
 # The blanks with which rich fills a table's last column, perhaps before the end of a colour.
 PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
-NOT_MEASURED = "not measured"
+KEPT = "`inv restore --undo` swaps it back, `inv restore --finish` drops it"
 NONE_RAN = "none ran before, so none was started: `inv stack.up --no-build` starts the node"
-
-
-def drill_result(report: DrillReport, summary: Path) -> RenderableType:
-    """Return a drill's phases, counts, RTO and where everything is."""
-    where = [("summary", summary), ("log", report.log_path), ("dump", report.backup_file)]
-    facts = [
-        ("RTO", readable_seconds(report.rto_seconds) or NOT_MEASURED),
-        ("rows lost", f"{_measured(report.rows_lost_after_backup)} (written after the backup)"),
-        *((name, shown(path) if path else "none was made") for name, path in where),
-    ]
-    parts = (_phase_table(report.phases), _counts(report), _pairs(facts), _verdict(report))
-    return Group(*(one for part in parts for one in (Text(), part)))
 
 
 def backup_result(result: BackupResult) -> RenderableType:
@@ -54,26 +41,52 @@ def backup_result(result: BackupResult) -> RenderableType:
             "size",
             f"{readable_bytes(manifest.size_bytes)} of a database of {readable_bytes(manifest.database_size_bytes)}",
         ),
-        ("rows", f"{manifest.counted_rows} in {manifest.counted_table}"),
+        ("rows", f"{manifest.rows}, of them {manifest.counted_rows} in {manifest.counted_table}"),
         ("took", readable_seconds(manifest.duration_seconds)),
     ]
     removed = [one.generation.id for one in result.decisions if not one.keep]
-    return _pairs([*rows, *([("pruned", ", ".join(removed))] if removed else [])])
+    return pairs([*rows, *([("pruned", ", ".join(removed))] if removed else [])])
 
 
-def restore_result(result: RestoreResult) -> RenderableType:
-    """Return what a restore did."""
+def restore_result(result: RestoreResult, *, ours: bool = True) -> RenderableType:
+    """Return what a restore did; ``ours`` says that cn-ops can start the node."""
     rows = "not known: the dump has no manifest"
-    if result.restored_rows is not None:
-        rows = f"{result.restored_rows} in {result.counted_table}, as in the dump"
-    return _pairs(
-        [
-            ("database", result.database),
-            ("restored from", shown(result.source)),
-            ("rows", rows),
-            ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else NONE_RAN),
-        ]
-    )
+    not_started = NONE_RAN if ours else "none was stopped, so none was started"
+    if result.rows is not None:
+        rows = f"{result.rows} in {result.tables} tables: every value and the schema are as in the dump"
+    facts = [
+        ("database", result.database),
+        ("restored from", shown(result.source)),
+        ("rows", rows),
+        *([("left out", ", ".join(result.stripped))] if result.stripped else []),
+        ("writers", f"started again: {', '.join(result.restarted)}" if result.restarted else not_started),
+        *([("kept", f"{result.previous}, the old one: {KEPT}")] if result.previous else []),
+    ]
+    return pairs(facts)
+
+
+def verify_results(results: Sequence[VerifyResult]) -> RenderableType:
+    """Return which generations were proven."""
+    if not results:
+        return Text("no generation to verify")
+    table = plain_table("generation", "result", ">took", ">tables", ">rows")
+    for one in results:
+        proof = one.proof
+        seconds = readable_seconds(proof.duration_seconds)
+        table.add_row(one.generation.id, Text("proven", style="green"), seconds, str(proof.tables), str(proof.rows))
+    return table
+
+
+def comparison_result(comparison: Comparison) -> RenderableType:
+    """Return every difference, or that there is none."""
+    if comparison.equal:
+        return Text(f"equal: {comparison.tables} tables, {comparison.rows} rows, the schema", style="green")
+    parts: list[RenderableType] = []
+    for one in comparison.differences:
+        parts.append(Text(f"differs: {one.what}", style="bold red", overflow="fold"))
+        parts.append(pairs([("  expected", one.expected), ("  found", one.found)]))
+    count = len(comparison.differences)
+    return Group(*parts, Text(f"{count} difference{'s' if count > 1 else ''}", style="bold red"))
 
 
 def catalogue_table(catalogue: Catalogue, now: datetime) -> RenderableType:
@@ -84,13 +97,12 @@ def catalogue_table(catalogue: Catalogue, now: datetime) -> RenderableType:
         for one in catalogue.generations:
             manifest = one.manifest
             age = readable_age(now - datetime.fromisoformat(manifest.started_at)) if manifest else ""
-            damaged = one.state is GenerationState.DAMAGED
             table.add_row(
                 one.id,
                 age,
                 readable_bytes(manifest.size_bytes) if manifest else "",
                 readable_seconds(manifest.duration_seconds) if manifest else "",
-                Text(f"{one.state}: {one.problem}" if damaged else str(one.state), style="red" if damaged else ""),
+                _state(one),
             )
         parts.append(table)
     else:
@@ -100,6 +112,14 @@ def catalogue_table(catalogue: Catalogue, now: datetime) -> RenderableType:
         for path in catalogue.foreign
     ]
     return Group(*parts)
+
+
+def _state(generation: Generation) -> Text:
+    if generation.state is GenerationState.DAMAGED:
+        return Text(f"{generation.state}: {generation.problem}", style="red")
+    if generation.proof is not None:
+        return Text(f"{generation.state} {generation.proof.proven_at[:10]}", style="green")
+    return Text(str(generation.state))
 
 
 def decision_table(decisions: Sequence[Decision], *, dry_run: bool) -> RenderableType:
@@ -118,7 +138,8 @@ def stack_table(status: StackStatus, unfinished: str | None) -> RenderableType:
     table = plain_table("service", "state", "health", "where")
     for one in status.services:
         table.add_row(one.name, "running" if one.running else "stopped", one.health, one.where)
-    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}, {status.base_url}")
+    head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}")
+    head.append(f", {status.base_url}" if status.base_url else "")
     tail = [Text(f"unfinished: {unfinished}; the next command heals it", style="yellow")] if unfinished else []
     return Group(head, table, *tail)
 
@@ -135,7 +156,7 @@ def shown(path: Path) -> str:
 
 def fact_lines(document: Mapping[str, object]) -> RenderableType:
     """Return what a dry run found, for people."""
-    return _pairs([(_label(name), _fact(name, one)) for name, one in document.items()])
+    return pairs([(_label(name), _fact(name, one)) for name, one in document.items()])
 
 
 def output(console: Console, *parts: RenderableType) -> None:
@@ -151,32 +172,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _phase_table(phases: Sequence[Phase]) -> Table:
-    """Return how each phase ended; what it said meanwhile was told as it happened, but for why one was skipped."""
-    table = plain_table("phase", "result", ">seconds", "")
-    for one in phases:
-        mark, style = MARKS[one.status]
-        seconds = "" if one.seconds is None else f"{one.seconds:.2f}"
-        note = "" if one.status is Status.PASSED else one.detail
-        table.add_row(one.name, Text(f"{mark} {one.status.replace('_', ' ')}", style=style), seconds, Text(note))
-    return table
-
-
-def _counts(report: DrillReport) -> Table:
-    table = plain_table("", ">before", ">damaged", ">after")
-    rows = (report.baseline_event_count, report.after_corruption_event_count, report.after_restore_event_count)
-    table.add_row(Text("rows", style="bold"), *map(_measured, rows))
-    before, after = report.application_entries_before, report.application_entries_after
-    # Damaged, it is not asked: the writers, which serve, are stopped by then.
-    table.add_row(Text("served", style="bold"), _measured(before), "–", _measured(after))
-    return table
-
-
-def _measured(value: int | None) -> str:
-    return NOT_MEASURED if value is None else str(value)
-
-
 def _label(name: str) -> str:
+    # One word in the document, and a sentence for people.
+    name = {"incoming": "restored first as"}.get(name, name)
     return name.replace("size_bytes", "size").replace("bytes", "size").replace("_", " ")
 
 
@@ -190,14 +188,8 @@ def _fact(name: str, value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _verdict(report: DrillReport) -> Text:
-    if report.status is Status.PASSED:
-        return Text(f"passed: the data is back and the application serves it ({report.stack})", style="bold green")
-    where = report.error.phase if report.error else "?"
-    return Text(f"failed in phase {where!r} ({report.stack})", style="bold red")
-
-
-def _pairs(rows: Sequence[tuple[str, str]]) -> Table:
+def pairs(rows: Sequence[tuple[str, str]]) -> Table:
+    """Return names and values, without borders."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -8,9 +8,12 @@ from cn_ops.settings.schema import (
     EmbeddedService,
     EmbeddedSettings,
     PostgresSettings,
+    ProbeSettings,
+    RestoreSettings,
     Settings,
     StackSettings,
 )
+from cn_ops.settings.server import ServerSettings
 
 __all__ = [
     "ApplicationSettings",
@@ -20,6 +23,9 @@ __all__ = [
     "EmbeddedService",
     "EmbeddedSettings",
     "PostgresSettings",
+    "ProbeSettings",
+    "RestoreSettings",
+    "ServerSettings",
     "Settings",
     "StackSettings",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cn_ops.errors import SettingsError
-from cn_ops.masking import remember
+from cn_ops.masking import mask, remember
 from cn_ops.settings.document import read_document, unknown
 from cn_ops.settings.environment import read_environment, read_old_names, read_text
 from cn_ops.settings.fields import Kind, Shape, leaf_paths, leaves
@@ -25,7 +25,7 @@ DEFAULT = "default"
 NO_OPTIONS: Mapping[str, tuple[str, object]] = MappingProxyType({})
 
 _BASE_URL = ("application", "base_url")
-_PASSWORD = ("stack", "postgres", "password")
+_SECRETS = (("stack", "postgres", "password"), ("stack", "server", "dsn"))
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -71,7 +71,7 @@ def load(cwd: Path, environment: Mapping[str, str], options: Mapping[str, tuple[
         root=root,
         file=file,
         sources=_sources(given),
-        warnings=(*given.warnings, *_open_secret(given, file)),
+        warnings=(*given.warnings, *_open_secrets(given, file)),
     )
 
 
@@ -156,12 +156,14 @@ def _sources(given: Given) -> Mapping[str, str]:
     return MappingProxyType(sources)
 
 
-def _open_secret(given: Given, file: Path | None) -> tuple[str, ...]:
-    """Warn of a password in a file that others can read."""
-    place = given.places.get(_PASSWORD)
-    if file is None or place is None or place.line is None or _PASSWORD not in given.values:
-        return ()
-    if not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        return ()
-    leaf = leaf_paths()[".".join(_PASSWORD)]
-    return (f"{place} holds {leaf.path} and others can read it: `chmod 600 {file}`, or set {leaf.environment}",)
+def _open_secrets(given: Given, file: Path | None) -> Iterator[str]:
+    """Warn of each password in a file that others can read."""
+    for keys in _SECRETS:
+        place, value = given.places.get(keys), given.values.get(keys)
+        if file is None or place is None or place.line is None or not isinstance(value, str):
+            continue
+        if keys[-1] == "dsn" and mask(value) == value:  # it holds no password
+            continue
+        if file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            leaf = leaf_paths()[".".join(keys)]
+            yield f"{place} holds {leaf.path} and others can read it: `chmod 600 {file}`, or set {leaf.environment}"

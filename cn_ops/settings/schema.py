@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from cn_ops.settings.section import Section
+from cn_ops.settings.server import ServerSettings
 from cn_ops.settings.types import (
     Argument,
     Boolean,
@@ -21,6 +23,7 @@ from cn_ops.settings.types import (
     Integer,
     Location,
     Name,
+    Number,
     Profile,
     ProjectName,
     QualifiedTable,
@@ -37,18 +40,6 @@ from cn_ops.settings.types import (
 DEMO_COMPOSE_FILE = Path("compose/docker-compose.test.yml")
 # Far more than anybody keeps; a slip of the keyboard is caught.
 MOST_GENERATIONS = 100_000
-
-
-class Section(BaseModel):
-    """Settings that belong together: frozen, and nothing unknown among them."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        # What editors show above a description: the name as it is typed.
-        field_title_generator=lambda name, _: name,
-    )
 
 
 class ComposeSettings(Section):
@@ -117,8 +108,10 @@ class PostgresSettings(Section):
     """The database server and the live database."""
 
     service: ServiceName = Field("community-node-postgres", description="Its compose service.")
-    database: Name = Field("cn", description="The live database.")
-    user: Name = Field("cn", description="The role that owns it and that cn-ops connects as.")
+    database: Name = Field("cn", description="The live database (server: that of the DSN).")
+    user: Name = Field(
+        "cn", description="The role that owns it and that cn-ops connects as (server: that of the DSN)."
+    )
     password: Secret | None = Field(
         None, description="Password (null: the container's POSTGRES_PASSWORD). Better set in the environment."
     )
@@ -129,16 +122,18 @@ class PostgresSettings(Section):
 class StackSettings(Section):
     """What runs the node."""
 
-    kind: Literal["auto", "compose", "embedded"] = Field(
-        "auto", description="What runs the node; auto takes compose where an engine answers, else embedded."
+    kind: Literal["auto", "compose", "embedded", "server"] = Field(
+        "auto",
+        description="What runs the node; auto takes compose where an engine answers, else embedded; never server.",
     )
     disposable: Boolean | None = Field(
         None,
         description="Whether drills may destroy this stack's data. null: yes for the demo node's own compose file "
-        "and for the embedded stack, no for any other compose file.",
+        "and for the embedded stack, no for any other compose file and for a server.",
     )
     compose: ComposeSettings = Field(default_factory=ComposeSettings)
     embedded: EmbeddedSettings = Field(default_factory=EmbeddedSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     writers: tuple[ServiceName, ...] = Field(
         ("community-node-user-api", "community-node-bootstrap"),
@@ -183,11 +178,57 @@ class BackupSettings(Section):
     )
     prefix: FilePrefix = Field("community-node-pgdump", description="Start of every file name.")
     generations: Integer = Field(30, ge=1, le=MOST_GENERATIONS, description="Complete generations to keep.")
+    keep_daily: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Days whose newest generation is kept too.")
+    keep_weekly: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Weeks whose newest is kept too.")
+    keep_monthly: Integer = Field(0, ge=0, le=MOST_GENERATIONS, description="Months whose newest is kept too.")
+    suspicious_share: Number = Field(
+        0.5, ge=0, le=1, description="Nothing is pruned when the newest lacks more than this share of size or rows."
+    )
     format: Literal["custom"] = Field("custom", description="pg_dump's archive format.")
     compress: Compression = Field("9", description="pg_dump's --compress.")
     globals: Boolean = Field(
         True, description="Also dump roles and tablespaces (needs a superuser; holds password hashes, mode 0600)."
     )
+
+
+class RestoreSettings(Section):
+    """How a dump becomes the live database."""
+
+    strategy: Literal["beside", "recreate"] = Field(
+        "beside",
+        description="beside: restore beside the live database, prove it, then swap the names. recreate: drop the "
+        "live one first, for when there is no room for two.",
+    )
+    owners: Boolean = Field(True, description="Restore who owns each object (recreate never does).")
+    privileges: Boolean = Field(True, description="Restore GRANTs (recreate never does).")
+    after: tuple[Location, ...] = Field(
+        (), description="SQL files to run in the restored database, before it is proven."
+    )
+
+
+class SqlProbe(Section):
+    """A question to the database, asked in the dump's snapshot and again after every restore."""
+
+    name: Name = Field(description="What it is called.")
+    query: Argument = Field(description="SQL that changes nothing.")
+    expect: Integer | None = Field(
+        None, description="The number that it must answer (null: what it answered in the dump's snapshot)."
+    )
+
+
+class HttpProbe(Section):
+    """A question to the application, asked when it is back."""
+
+    name: Name = Field(description="What it is called.")
+    path: UrlPath = Field(description="Path, from application.base_url.")
+    status: Integer = Field(200, ge=100, le=599, description="The HTTP status that it must answer.")
+
+
+class ProbeSettings(Section):
+    """Questions of the node's own, for what equal data does not prove."""
+
+    sql: tuple[SqlProbe, ...] = Field((), description="Questions to the database.")
+    http: tuple[HttpProbe, ...] = Field((), description="Questions to the application.")
 
 
 class DrillSettings(Section):
@@ -220,5 +261,7 @@ class Settings(Section):
     stack: StackSettings = Field(default_factory=StackSettings)
     application: ApplicationSettings = Field(default_factory=ApplicationSettings)
     backup: BackupSettings = Field(default_factory=BackupSettings)
+    restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    probes: ProbeSettings = Field(default_factory=ProbeSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
     state: Location = Field(Path("tmp/cn-ops"), description="Folder of locks, journals and the embedded cluster.")

@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 
+# For a server whose data nobody will miss: it need not survive a crash.
+SCRATCH_SETTINGS: dict[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "maintenance_work_mem": "256MB",
+}
 
-class Stack(Protocol):
+
+class Server(Protocol):
+    """A PostgreSQL server: what dumps, restores and fingerprints need."""
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a PostgreSQL client tool beside the server, connected to it, and wait for it."""
+
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> AbstractContextManager[Running]:
+        """Start a client tool beside the server; it is ended when the block is left."""
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the parameters with which this process reaches a database of the server."""
+
+
+class Stack(Server, Protocol):
     """A running node: PostgreSQL and its services.
 
     The same tests hold every implementation to this contract (tests/integration/stack, tests/e2e).
@@ -18,7 +52,7 @@ class Stack(Protocol):
 
     @property
     def kind(self) -> str:
-        """Its kind: `compose` or `embedded`."""
+        """Its kind: `compose`, `embedded` or `server`."""
 
     @property
     def name(self) -> str:
@@ -26,7 +60,7 @@ class Stack(Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where the application answers."""
+        """Where the application answers; empty when nothing says so."""
 
     @property
     def writers(self) -> tuple[str, ...]:
@@ -35,11 +69,26 @@ class Stack(Protocol):
     def preflight(self) -> None:
         """Check that what the stack needs is there; raises ``MissingError`` or ``UsageError``."""
 
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Raise ``MissingError`` unless the client tools are of a version that suits the server.
+
+        Beside the server they always are, and it is not asked for its own. ``force`` lets newer ones restore.
+        """
+
     def build(self) -> None:
         """Build the images of the services, where there are any."""
 
     def start_postgres(self) -> None:
         """Start the server, unless it runs, and wait until it accepts connections."""
+
+    def kill_server(self) -> None:
+        """Kill the server without warning, as a crash does; ``start_postgres`` brings it back with its data."""
+
+    def why_no_small_disk(self) -> str:
+        """Return why the server can be given no small disk to fill, '' when it can."""
+
+    def small_disk(self, size: int) -> AbstractContextManager[Path]:
+        """Give the server a disk of ``size`` bytes for the block: an empty folder that its account owns."""
 
     def up(self, services: Sequence[str]) -> None:
         """Make services run as configured now, in order, and wait as ``start`` does."""
@@ -65,23 +114,11 @@ class Stack(Protocol):
     def run_once(self, service: str, argv: Sequence[str]) -> Completed:
         """Run a command once with a service's image and environment."""
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a PostgreSQL client tool beside the server, connected to it, and wait for it."""
+    def free_bytes(self) -> int | None:
+        """Return the free space where the server keeps its data, or None when it cannot be known."""
 
-    def tool_started(
-        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
-    ) -> AbstractContextManager[Running]:
-        """Start a client tool beside the server; it is ended when the block is left."""
+    def scratch(self) -> AbstractContextManager[Server]:
+        """Start a server of the same version that nobody else reaches, for the block, and remove it afterwards.
 
-    def conninfo(self, database: str) -> dict[str, str]:
-        """Return the parameters with which this process reaches a database of the server."""
-
-    def free_bytes(self) -> int:
-        """Return the free space where the server keeps its data."""
+        One that a killed command left behind is removed first: the caller sees to it that there is one at a time.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cn_ops.settings.schema import DEMO_COMPOSE_FILE
 from cn_ops.stack.base import Stack
 from cn_ops.stack.compose import ComposeStack
 from cn_ops.stack.embedded import EmbeddedStack
+from cn_ops.stack.server import ServerStack
 
 # Where this package stands in its own repository; the demo's compose file is not part of the wheel.
 OWN_COMPOSE_FILE = Path(__file__).resolve().parents[2] / DEMO_COMPOSE_FILE
@@ -30,8 +32,8 @@ def choose(settings: Settings) -> Choice:
     kind = settings.stack.kind
     if kind == "auto":
         return _automatic(settings)
-    stack = _compose(settings) if kind == "compose" else _embedded(settings)
-    return Choice(stack, _disposable(settings, kind), f"{kind}: named by the settings")
+    make: dict[str, Callable[[Settings], Stack]] = {"compose": _compose, "embedded": _embedded, "server": ServerStack}
+    return Choice(make[kind](settings), _disposable(settings, kind), f"{kind}: named by the settings")
 
 
 def _automatic(settings: Settings) -> Choice:
@@ -67,5 +69,7 @@ def _disposable(settings: Settings, kind: str) -> bool:
     declared = settings.stack.disposable
     if declared is not None:
         return declared
+    if kind == "server":  # whatever compose files lie here
+        return False
     own = [file.resolve() for file in settings.stack.compose.files] == [OWN_COMPOSE_FILE]
     return kind == "embedded" or own

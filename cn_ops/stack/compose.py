@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from cn_ops.application import wait_healthy
-from cn_ops.errors import OperationFailed, OpsError, TimedOut, UsageError
+from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
+from cn_ops.stack.base import Server
 from cn_ops.stack.compose_cli import Compose, Container
 from cn_ops.stack.compose_project import refuse_foreign
+from cn_ops.stack.compose_scratch import scratch_container
 from cn_ops.stack.compose_server import ComposeServer
 
 # Compose writes it before lines of a log, whatever it is told of colours and wherever it writes.
@@ -82,6 +85,9 @@ class ComposeStack:
         refuse_foreign(self._compose)
         self._checked = True
 
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Do nothing: the tools are the server's own."""
+
     def build(self) -> None:
         """Build the images of the writers; services without a build section are left out by compose."""
         self._compose.run("build", *self.writers)
@@ -109,6 +115,18 @@ class ComposeStack:
             evidence=self._service_logs(self._postgres.service),
             hint="see `inv stack.logs`; stack.postgres.deadline sets how long to wait",
         )
+
+    def kill_server(self) -> None:
+        """Kill the server's container; the engine does not start again what was killed so."""
+        self._compose.run("kill", "--signal=KILL", self._postgres.service)
+
+    def why_no_small_disk(self) -> str:
+        """Return that a container which runs is given none."""
+        return "the server's container cannot be given a small disk while it runs"
+
+    def small_disk(self, size: int) -> AbstractContextManager[Path]:  # noqa: ARG002 - the protocol's
+        """Raise ``MissingError``: it cannot be done."""
+        raise MissingError(self.why_no_small_disk())
 
     def up(self, services: Sequence[str]) -> None:
         """Create or renew the containers of services and wait until they are healthy."""
@@ -193,6 +211,10 @@ class ComposeStack:
         script = 'df -Pk "${PGDATA:-/var/lib/postgresql/data}" | tail -n 1'
         columns = self.tool(["sh", "-c", script]).stdout.split()
         return int(columns[-3]) * 1024
+
+    def scratch(self) -> AbstractContextManager[Server]:
+        """Start a container of the server's own image, without network and with a volume of its own."""
+        return scratch_container(self._compose, self._postgres, self.name)
 
     def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
         end = time.monotonic() + self._application.deadline

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
+from cn_ops.small_disk import small_disk, why_none
+from cn_ops.stack.base import SCRATCH_SETTINGS, Server
 from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import installed_binaries, layout
 from cn_ops.stack.embedded_services import Services
@@ -25,14 +28,15 @@ class EmbeddedStack:
 
     kind = "embedded"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, configuration: str = "") -> None:
         stack = settings.stack
+        self._all_settings = settings
         self._settings = stack
         self._deadline = settings.application.deadline
         self._layout = layout(stack.embedded.directory or settings.state / "embedded")
         self._postgres = stack.postgres
         self._cluster = Cluster(
-            self._layout, stack.embedded.bin_dir, stack.postgres.user, deadline=stack.postgres.deadline
+            self._layout, stack.embedded.bin_dir, stack.postgres.user, stack.postgres.deadline, configuration
         )
         self._services = Services(
             self._layout,
@@ -62,6 +66,9 @@ class EmbeddedStack:
             self._services.settings(name)
         installed_binaries(self._settings.embedded.bin_dir)
 
+    def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
+        """Do nothing: the tools are the server's own."""
+
     def build(self) -> None:
         """Do nothing: there are no images."""
 
@@ -75,6 +82,20 @@ class EmbeddedStack:
             if self._postgres.database not in exists:
                 self.tool(["createdb", "--maintenance-db=postgres", "--", self._postgres.database])
             self._layout.fresh_marker.unlink(missing_ok=True)
+
+    def kill_server(self) -> None:
+        """Kill the server's first process; the others end by themselves."""
+        self._cluster.kill()
+
+    def why_no_small_disk(self) -> str:
+        """Return why none can be mounted here."""
+        return why_none()
+
+    @contextmanager
+    def small_disk(self, size: int) -> Iterator[Path]:
+        """Mount one where the server's account can enter."""
+        with small_disk(self._layout.small_disk, size, self._layout.owner) as folder:
+            yield folder
 
     def up(self, services: Sequence[str]) -> None:
         """Start services; nothing about them can have changed while they run."""
@@ -190,8 +211,35 @@ class EmbeddedStack:
         if reason := self._services.ended_early(name):
             raise OperationFailed(f"something else than {name} answers at {url}", evidence=reason)
 
+    @contextmanager
+    def scratch(self) -> Iterator[Server]:
+        """Start a second cluster that need not survive a crash, and remove it afterwards."""
+        home = self._layout.home.with_name(f"{self._layout.home.name}-scratch")
+        bin_dir, user = self._settings.embedded.bin_dir, self._postgres.user
+        with throwaway(self._all_settings, home, bin_dir=bin_dir, user=user) as server:
+            yield server
+
     def _require_server(self) -> None:
         if self._cluster.pid() is None:
             raise MissingError(
                 "the embedded server does not run", state="nothing was changed", hint="start it: `inv stack.up`"
             )
+
+
+@contextmanager
+def throwaway(settings: Settings, home: Path, *, bin_dir: Path | None, user: str) -> Iterator[EmbeddedStack]:
+    """Start a cluster in ``home`` that need not survive a crash, owned by ``user``, and remove it afterwards.
+
+    One that a killed command left there is removed first.
+    """
+    embedded = settings.stack.embedded.model_copy(update={"directory": home, "bin_dir": bin_dir})
+    postgres = settings.stack.postgres.model_copy(update={"user": user})
+    stack = settings.stack.model_copy(update={"embedded": embedded, "postgres": postgres})
+    lines = "".join(f"{name} = {value}\n" for name, value in SCRATCH_SETTINGS.items())
+    server = EmbeddedStack(settings.model_copy(update={"stack": stack}), configuration=lines)
+    server.down(volumes=True)
+    try:
+        server.start_postgres()
+        yield server
+    finally:
+        server.down(volumes=True)

@@ -37,11 +37,14 @@ logging_collector = off
 class Cluster:
     """One PostgreSQL cluster on this machine."""
 
-    def __init__(self, layout: Layout, bin_dir: Path | None, user: str, deadline: float) -> None:
+    def __init__(
+        self, layout: Layout, bin_dir: Path | None, user: str, deadline: float, configuration: str = ""
+    ) -> None:
         self.layout = layout
         self.user = user
         self._bin_dir = bin_dir
         self._deadline = deadline
+        self._configuration = configuration
         self._binaries: Path | None = None
 
     @property
@@ -84,6 +87,15 @@ class Cluster:
             if self.pid() is None:
                 return
         raise OperationFailed("the embedded server did not stop", evidence=self.log_tail())
+
+    def kill(self) -> None:
+        """Kill the first process and wait until it is gone; its children notice and end."""
+        if (pid := self.pid()) is None:
+            return
+        with suppress(psutil.Error):
+            found = psutil.Process(pid)
+            found.kill()
+            found.wait(ORPHAN_SECONDS)
 
     def log_tail(self, lines: int = LOG_LINES) -> str:
         """Return the last lines of the server's log."""
@@ -181,7 +193,7 @@ class Cluster:
         )
         sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets))
+            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets) + self._configuration)
         self.layout.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
 

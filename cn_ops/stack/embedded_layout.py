@@ -20,8 +20,9 @@ from pathlib import Path
 
 from cn_ops import process
 from cn_ops.errors import MissingError, OperationFailed
-from cn_ops.files import explained, private_folder, publish
+from cn_ops.files import claim_folder, private_folder, publish
 from cn_ops.process import ProcessFailed
+from cn_ops.small_disk import release
 
 AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
 ACCOUNTS = ("postgres", "nobody")
@@ -62,6 +63,19 @@ class Layout:
         """Exists while a new cluster still has to be given its database."""
         return self.home / "fresh"
 
+    @property
+    def small_disk(self) -> Path:
+        """Where a disk to be filled is mounted."""
+        return self.area / "small-disk"
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """The user and group ids of who runs the cluster."""
+        if self.account is None:
+            return os.geteuid(), os.getegid()
+        entry = pwd.getpwnam(self.account)
+        return entry.pw_uid, entry.pw_gid
+
     def service_log(self, name: str) -> Path:
         """Return the log of a service."""
         return self.home / "logs" / f"{name}.log"
@@ -70,23 +84,23 @@ class Layout:
         """Make the folders; raises when one of them exists and is somebody else's."""
         private_folder(self.home)
         private_folder(self.home / "logs")
-        _claim(self.area, mode=0o711 if self.account else 0o700)
+        claim_folder(self.area, mode=0o711 if self.account else 0o700)
         # For people who find the area, and wonder whose it is.
         if area_home(self.area) != self.home:
             publish(self.area / HOME_RECORD, os.fsencode(self.home))
         for folder in (self.sockets, self.server_log.parent):
             if not folder.is_dir():
-                folder.mkdir(mode=0o700, parents=True)
+                private_folder(folder)
                 self.give(folder)
 
     def give(self, path: Path) -> None:
         """Make a path belong to the account that runs the cluster."""
         if self.account:
-            entry = pwd.getpwnam(self.account)
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+            os.chown(path, *self.owner)
 
     def remove(self) -> None:
         """Remove everything of the cluster: data, sockets, logs, record; what else is in its folder stays."""
+        release(self.small_disk)
         shutil.rmtree(self.area, ignore_errors=True)
         for name in ("data", "log", "logs"):
             shutil.rmtree(self.home / name, ignore_errors=True)
@@ -204,18 +218,3 @@ def _reachable(path: Path, account: str) -> bool:
         if not info.st_mode & needed:
             return False
     return True
-
-
-def _claim(area: Path, *, mode: int) -> None:
-    """Make a folder in a place where everybody can, and refuse one that another user has put there."""
-    try:
-        area.mkdir(mode=mode)
-        area.chmod(mode)  # the umask may have taken some of it away
-    except FileExistsError:
-        info = area.lstat()
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
-            raise OperationFailed(
-                f"{area} exists and is not ours", hint="another user made it: look at it, and remove it"
-            ) from None
-    except OSError as error:
-        raise explained(error, area, "make the folder") from error

@@ -18,7 +18,7 @@ import psutil
 
 from cn_ops import process
 from cn_ops.errors import OperationFailed, OpsError, UsageError
-from cn_ops.files import publish_json
+from cn_ops.files import publish_alone
 from cn_ops.settings import EmbeddedService
 from cn_ops.stack.embedded_layout import Layout
 
@@ -176,7 +176,7 @@ class Services:
 
     def _write(self, name: str, entry: Entry) -> None:
         entries = {**self._read(), name: entry}
-        publish_json(self._layout.registry, {key: asdict(value) for key, value in entries.items()})
+        publish_alone(self._layout.registry, {key: asdict(value) for key, value in entries.items()})
 
 
 def _numbered(entry: Entry, pid: int) -> Entry:

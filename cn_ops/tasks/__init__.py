@@ -10,7 +10,7 @@ from copy import deepcopy
 
 from invoke.collection import Collection
 
-from cn_ops.tasks import backup, config, drill, restore, stack
+from cn_ops.tasks import backup, config, drill, restore, stack, verify
 
 
 def namespace() -> Collection:
@@ -24,6 +24,8 @@ def namespace() -> Collection:
         backup.prune,
         restore.restore,
         restore.heal,
+        verify.verify,
+        verify.compare,
         config.config,
     ):
         tasks.add_task(deepcopy(one))

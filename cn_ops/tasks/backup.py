@@ -57,16 +57,29 @@ def backups(context: Context, json: bool = False) -> None:
     print_json(catalogue_document(catalogue)) if json else show(catalogue_table(catalogue, utc_now()))
 
 
-@task(help=help_of("json", "dry_run", keep="how many generations to keep (default: backup.generations)"))
+@task(
+    help=help_of(
+        "json",
+        "dry_run",
+        keep="how many generations to keep (default: backup.generations)",
+        trust="prune although the newest generation is suspiciously small",
+    )
+)
 @guarded
-def prune(context: Context, keep: str | None = None, json: bool = False, dry_run: bool = False) -> None:
+def prune(
+    context: Context, keep: str | None = None, trust: bool = False, json: bool = False, dry_run: bool = False
+) -> None:
     """Remove generations beyond those to keep; every decision is shown with its reason.
+
+    Never the newest complete or the newest proven one, and none while the newest lacks much of what the one
+    before it had.
 
     For example:
       inv prune --dry-run
       inv prune --keep=7
     """
     from cn_ops.generations import folder_lock
+    from cn_ops.prune import policy
     from cn_ops.prune import prune as remove
     from cn_ops.report.documents import decision_document
     from cn_ops.report.terminal import decision_table
@@ -77,8 +90,10 @@ def prune(context: Context, keep: str | None = None, json: bool = False, dry_run
     with prepared() as ready:
         settings = ready.loaded.settings.backup
         with folder_lock(settings.directory, "prune"):
-            decisions = remove(settings, keep=wanted or settings.generations, dry_run=dry_run)
+            retention = remove(settings, policy(settings, last=wanted, trust=trust), dry_run=dry_run)
+        if retention.suspicion:
+            ready.progress.warned(f"nothing is removed: {retention.suspicion}; --trust removes anyway")
     if json:
-        print_json(decision_document(decisions, dry_run=dry_run))
+        print_json(decision_document(retention.decisions, retention.suspicion, dry_run=dry_run))
     else:
-        show(decision_table(decisions, dry_run=dry_run))
+        show(decision_table(retention.decisions, dry_run=dry_run))

@@ -36,6 +36,8 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
             _leave_quietly()
         except Exit:
             raise
+        except OSError as error:
+            _fail(_refused(error), as_json=as_json)
         except Exception as error:
             _fail(_bug(error), as_json=as_json)
 
@@ -66,6 +68,16 @@ def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
     raise Exit(code=int(error.exit_code))
 
 
+def _refused(error: OSError) -> OpsError:
+    """Say what the operating system has refused: a full or failing disk is nobody's bug."""
+    from pathlib import Path
+
+    from cn_ops.files import explained
+
+    where = Path(str(error.filename or "a file"))
+    return explained(error, where, "use").with_state("it failed on the way: see `inv stack.status`")
+
+
 def _bug(error: Exception) -> OpsError:
     import traceback
 
@@ -86,7 +98,7 @@ def _leave_quietly() -> NoReturn:
 
 
 Help = dict[str, str]
-STACK_HELP = "auto, compose or embedded (default: stack.kind of the settings)"
+STACK_HELP = "auto, compose, embedded or server (default: stack.kind of the settings)"
 JSON_HELP = "print one JSON document on stdout, and nothing else there"
 DRY_RUN_HELP = "check everything and say what would be done; change nothing"
 YES_HELP = "do not ask; for stacks that are not disposable"

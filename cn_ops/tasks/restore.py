@@ -13,19 +13,43 @@ if TYPE_CHECKING:
     from cn_ops.restore import Plan
 
 
-@task(help=help_of("stack", "json", "dry_run", "yes", dump="latest, a generation's id, or the path of a dump"))
+@task(
+    help=help_of(
+        "stack",
+        "json",
+        "dry_run",
+        "yes",
+        dump="latest, latest-proven, random, a generation's id, or the path of a dump",
+        strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
+        finish="drop the databases that earlier restores replaced",
+        undo="swap the database that the last restore replaced back in",
+        force_version="restore with client tools of a newer major version than the server's",
+    )
+)
 @guarded
 def restore(
-    context: Context, dump: str = "", stack: str = "", yes: bool = False, json: bool = False, dry_run: bool = False
+    context: Context,
+    dump: str = "",
+    strategy: str = "",
+    finish: bool = False,
+    undo: bool = False,
+    force_version: bool = False,
+    stack: str = "",
+    yes: bool = False,
+    json: bool = False,
+    dry_run: bool = False,
 ) -> None:
     """Restore the live database from a dump; everything is checked before anything is touched.
 
-    Writers are stopped meanwhile. On a stack that is not disposable the database's name has to be typed, or --yes.
+    The dump is restored beside the live database and compared with its manifest; only what is equal takes the live
+    one's name, and the old one stays until --finish. On a stack that is not disposable the database's name has to be
+    typed, or --yes.
 
     For example:
       inv restore --dump=latest --dry-run
       inv restore --dump=20261124-030000
-      inv restore --dump=/srv/old/cn.dump --yes
+      inv restore --dump=/srv/old/cn.dump --strategy=recreate --yes
+      inv restore --undo
     """
     from pathlib import Path
 
@@ -34,18 +58,23 @@ def restore(
     from cn_ops.report.terminal import fact_lines, restore_result
     from cn_ops.restore import plan_restore
     from cn_ops.restore import restore as restore_database
+    from cn_ops.tasks.restore_run import run_finish, run_undo
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show
 
-    if not dump:
+    if sum((bool(dump), finish, undo)) != 1:
         raise UsageError(
-            "no dump is named",
+            "say which one: a dump, --finish or --undo",
             state="nothing was changed",
             hint="--dump=latest, --dump=ID or --dump=PATH; `inv backups` lists what there is",
         )
-    with locked("restore", stack) as operation:
+    if finish or undo:
+        (run_finish if finish else run_undo)(stack, yes=yes, as_json=json, dry_run=dry_run)
+        return
+    over = {"restore.strategy": ("--strategy", strategy)} if strategy else {}
+    with locked("restore", stack, over=over) as operation:
         if dry_run:
-            plan = plan_restore(operation, dump, Path.cwd())
+            plan = plan_restore(operation, dump, Path.cwd(), force_version=force_version)
             document = _document(plan)
             print_json(document) if json else show(
                 fact_lines(document), "dry run: the dump is good; nothing was changed"
@@ -55,8 +84,10 @@ def restore(
         def confirm(plan: Plan) -> None:
             confirmed(operation, f"restoring replaces the database {operation.database!r} on a stack in use", yes=yes)
 
-        result = restore_database(operation, dump, Path.cwd(), confirm)
-    print_json(restore_document(result)) if json else show(restore_result(result))
+        result = restore_database(operation, dump, Path.cwd(), confirm, force_version=force_version)
+    print_json(restore_document(result)) if json else show(
+        restore_result(result, ours=operation.stack.kind != "server")
+    )
 
 
 @task(help=help_of("stack", "json"))
@@ -89,6 +120,6 @@ def _document(plan: Plan) -> dict[str, object]:
         "dump_bytes": plan.dump_bytes,
         "database_bytes_now": plan.size_now,
         "free_bytes": plan.free_bytes,
-        "expected_rows": plan.recreation.expected_rows,
+        "incoming": plan.recreation.incoming,
         "writers_to_stop": list(plan.writers),
     }

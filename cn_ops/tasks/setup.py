@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,13 @@ from cn_ops.errors import UsageError
 from cn_ops.operation import Operation, operation
 from cn_ops.phases import Phases
 from cn_ops.report.progress import Progress
-from cn_ops.settings.load import Loaded, load
+from cn_ops.settings.load import NO_OPTIONS, Loaded, load
 from cn_ops.stack import Choice, choose
+from cn_ops.stack.server_settings import with_server
 from cn_ops.tasks.show import stderr_console
+
+# Options by the path of the setting that they go over: the option as typed, and its value.
+Options = Mapping[str, tuple[str, object]]
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class Prepared:
 
 
 @contextmanager
-def prepared(stack: str = "") -> Iterator[Prepared]:
-    """Load the settings; `--stack` goes over them."""
-    options = {"stack.kind": ("--stack", stack)} if stack else {}
-    loaded = load(Path.cwd(), os.environ, options)
+def prepared(stack: str = "", over: Options = NO_OPTIONS) -> Iterator[Prepared]:
+    """Load the settings; `--stack` and other options, by the path of their setting, go over them."""
+    options = {**({"stack.kind": ("--stack", stack)} if stack else {}), **over}
+    loaded = with_server(load(Path.cwd(), os.environ, options), os.environ)
     with Progress(stderr_console()) as progress:
         for warning in loaded.warnings:
             progress.warned(warning)
@@ -50,13 +54,13 @@ def prepared(stack: str = "") -> Iterator[Prepared]:
 
 
 @contextmanager
-def locked(name: str, stack: str, *, check: bool = True) -> Iterator[Operation]:
+def locked(name: str, stack: str, *, check: bool = True, over: Options = NO_OPTIONS) -> Iterator[Operation]:
     """Load the settings, choose the stack, hold its lock and check what it needs.
 
     Whose project it is has to be known before anything of it is stopped, dumped or removed; and a writer whose
     name is misspelled would go on writing while the database is replaced.
     """
-    with prepared(stack) as ready, ready.operation(name) as held:
+    with prepared(stack, over) as ready, ready.operation(name) as held:
         if check:
             held.stack.preflight()
         yield held

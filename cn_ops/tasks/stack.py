@@ -30,7 +30,9 @@ def up(context: Context, stack: str = "", build: bool = True, json: bool = False
     from cn_ops.heal import heal
     from cn_ops.tasks.setup import locked
 
-    with locked("stack.up", stack) as operation:
+    with locked("stack.up", stack, check=False) as operation:
+        _require_ours(operation.stack)
+        operation.stack.preflight()
         heal(operation)
         with operation.phases.phase("up") as step:
             try:
@@ -59,7 +61,9 @@ def down(
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show
 
-    with locked("stack.down", stack) as operation:
+    with locked("stack.down", stack, check=False) as operation:
+        _require_ours(operation.stack)
+        operation.stack.preflight()
         running = operation.stack.running()
         if not dry_run:
             if volumes:
@@ -145,6 +149,12 @@ def logs(context: Context, stack: str = "", lines: str = "100", json: bool = Fal
     with prepared(stack) as ready:
         text = mask(ready.choose().stack.logs(count))
     print_json({"logs": text.splitlines()}) if json else write(text)
+
+
+def _require_ours(stack: Stack) -> None:
+    """Refuse, in the stack's own words, a server that cn-ops did not start and so does not end."""
+    if stack.kind == "server":
+        stack.down(volumes=False)
 
 
 def _seeded(document: dict[str, object]) -> RenderableType:

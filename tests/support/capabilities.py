@@ -55,6 +55,12 @@ def _postgres() -> Capability:
     return _asked([str(server), "--version"], "its binaries do not run here")
 
 
+def _postgres15() -> Capability:
+    return _asked(
+        ["/usr/lib/postgresql/15/bin/postgres", "--version"], "Debian's package postgresql-15 is not installed"
+    )
+
+
 def _docker() -> Capability:
     if shutil.which("docker") is None:
         return Capability("", "the command `docker` is not installed")
@@ -73,4 +79,8 @@ def _asked(argv: list[str], problem: str) -> Capability:
     return Capability(done.stdout.strip(), "")
 
 
-PROBES: dict[str, Callable[[], Capability]] = {"postgres": _postgres, "docker": _docker}
+PROBES: dict[str, Callable[[], Capability]] = {
+    "postgres": _postgres,
+    "postgres15": _postgres15,
+    "docker": _docker,
+}

@@ -26,6 +26,7 @@ from cn_ops.phases import Phases, Silent
 from cn_ops.report.progress import Progress
 from cn_ops.settings import Settings
 from cn_ops.settings.load import load
+from cn_ops.stack import Server
 from cn_ops.stack.choose import Choice
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import ledger
@@ -185,27 +186,28 @@ class Node:
         EmbeddedStack(self._cleaned_by).down(volumes=True)
 
 
-def connected(stack: EmbeddedStack, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+def connected(stack: Server, database: str) -> psycopg.Connection[tuple[Any, ...]]:
     """Open a session in autocommit mode."""
     conninfo = make_conninfo(**stack.conninfo(database), client_encoding="UTF8")
     return psycopg.connect(conninfo, autocommit=True)
 
 
-def rows(stack: EmbeddedStack, statement: str, database: str) -> list[tuple[Any, ...]]:
+def rows(stack: Server, statement: str, database: str) -> list[tuple[Any, ...]]:
     """Run SQL in a database of a stack; return what it answered."""
     with connected(stack, database) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
-def content(stack: EmbeddedStack, database: str) -> dict[str, tuple[int, str]]:
+def content(stack: Server, database: str) -> dict[str, tuple[int, str]]:
     """Return the number of rows and a hash over the text of all of them, for every table and sequence."""
     found: dict[str, tuple[int, str]] = {}
     with connected(stack, database) as connection:
         tables = connection.execute(
             "SELECT n.nspname, c.relname, c.relkind"
             " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'm', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            " WHERE c.relkind IN ('r', 'm', 'S') AND c.relispopulated"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
             " AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
         ).fetchall()
         for schema, table, kind in tables:

@@ -14,6 +14,7 @@ from cn_ops.backup import backup
 from cn_ops.errors import OpsError
 from cn_ops.heal import heal
 from cn_ops.model import BackupResult, RestoreResult
+from cn_ops.names import Beside, beside_pattern
 from cn_ops.restore import restore
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
@@ -31,6 +32,13 @@ def bring_back(site: Node, dump: str | Path = "latest") -> RestoreResult:
     """Restore, as `inv restore` does on a disposable stack."""
     with site.operation("restore") as operation:
         return restore(operation, str(dump), site.folder, lambda _: None)
+
+
+def beside_it(site: Node, kind: Beside) -> tuple[str, ...]:
+    """Return the databases of a kind that stand beside the live one, newest first."""
+    pattern = beside_pattern(site.database, kind)
+    names = sorted((name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")), reverse=True)
+    return tuple(name for name in names if pattern.fullmatch(name))
 
 
 def heal_it(site: Node) -> bool:

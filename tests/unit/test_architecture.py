@@ -29,13 +29,14 @@ def layer(modules: str, may_import: str = "") -> Layer:
 
 # The one place where it is written down which layer a module is in.
 LAYERS = {
-    "0": layer("__init__ errors masking model text"),
-    "1": layer("application files journal logs phases process process_group settings", "0"),
+    "0": layer("__init__ errors fingerprint masking model names text"),
+    "1": layer("application files journal logs phases process process_group settings small_disk", "0"),
     "2": layer("stack", "0 1"),
     "3": layer("postgres", "0 1 2"),
-    "4": layer("generations manifest retention", "0 1"),
+    "4": layer("differences generations manifest retention", "0 1"),
     "5": layer(
-        "backup drill drill_phases faults heal operation prune recreate restore seed source verify writers",
+        "backup beside detection drill drill_phases drill_recovery faults heal http_probes late_writes operation"
+        " proof prune recreate replacement restore seed source troubles verify writers",
         "0 1 2 3 4",
     ),
     "6": layer("report", "0"),

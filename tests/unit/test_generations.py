@@ -20,15 +20,16 @@ from cn_ops.generations import (
     draft,
     find_generation,
     generation_of,
-    new_id,
     read_catalogue,
     remove_generation,
-    sort_key,
+    remove_left_behind,
 )
 from cn_ops.model import GenerationState
+from cn_ops.names import new_id, sort_key
 from cn_ops.prune import prune
+from cn_ops.retention import Keep
 from cn_ops.settings import BackupSettings
-from tests.support.generations import CONTENT, NEWEST, PREFIX, manifest, put_generation
+from tests.support.generations import CONTENT, NEWEST, PREFIX, fingerprint, manifest, put_generation
 
 NOW = datetime(2026, 11, 24, 3, 0, 0, tzinfo=UTC)
 
@@ -122,7 +123,7 @@ def test_manifest_of_a_newer_version_makes_a_generation_that_is_not_touched(tmp_
     path = tmp_path / f"{PREFIX}-{NEWEST}.manifest.json"
     path.write_text(json.dumps({**asdict(manifest()), "manifest_version": 2}))
     assert "newer cn-ops" in problem(tmp_path)
-    prune(BackupSettings(directory=tmp_path, prefix=PREFIX), keep=1)
+    prune(BackupSettings(directory=tmp_path, prefix=PREFIX), Keep(1))
     assert path.exists()
 
 
@@ -150,7 +151,7 @@ def test_damaged_generation_is_not_counted_and_not_pruned(tmp_path: Path) -> Non
     put_generation(tmp_path, "20261123-030000").write_bytes(b"cut")
     put_generation(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    prune(BackupSettings(directory=tmp_path, prefix=PREFIX), keep=2)
+    prune(BackupSettings(directory=tmp_path, prefix=PREFIX), Keep(2))
     found = read_catalogue(tmp_path, PREFIX)
     assert [one.id for one in found.generations] == [NEWEST, "20261123-030000", "20261122-030000"]
     assert (tmp_path / "notes.txt").exists()
@@ -160,7 +161,7 @@ def test_dry_run_of_pruning_removes_nothing(tmp_path: Path) -> None:
     put_generation(tmp_path, "20261123-030000")
     put_generation(tmp_path)
     before = names(tmp_path)
-    decisions = prune(BackupSettings(directory=tmp_path, prefix=PREFIX), keep=1, dry_run=True)
+    decisions = prune(BackupSettings(directory=tmp_path, prefix=PREFIX), Keep(1), dry_run=True).decisions
     assert [one.keep for one in decisions] == [True, False]
     assert names(tmp_path) == before
 
@@ -223,7 +224,8 @@ def publish(made: Draft) -> Path:
             made.id,
             dump_file=made.path(".dump").name,
             globals_file=made.path(".globals.sql").name,
-        )
+        ),
+        fingerprint(),
     )
 
 
@@ -233,8 +235,8 @@ def test_published_draft_is_a_generation_that_only_its_owner_can_read(tmp_path: 
         publish(made)
     (one,) = read_catalogue(folder, PREFIX).complete
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [stat.S_IMODE(path.stat().st_mode) for path in one.files] == [0o600] * 3
-    assert names(folder) == {path.name for path in one.files}
+    assert {path.name for path in one.files} == names(folder) | {one.proof_file.name}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
 def test_drafts_of_one_second_do_not_collide(tmp_path: Path) -> None:
@@ -305,9 +307,37 @@ def test_failure_while_publishing_leaves_nothing(point: str, tmp_path: Path, mon
         monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(MissingError, match="No space left") as failed, draft(tmp_path, PREFIX, NOW) as made:
         publish(made)
+    monkeypatch.undo()
+    remove_left_behind(tmp_path, PREFIX)  # a folder that could not be synced keeps the mark until then
     assert names(tmp_path) == set()
     assert "no generation" in failed.value.state
     assert failed.value.hint
+
+
+def test_generation_whose_removal_was_cut_short_is_none_and_goes_next_time(tmp_path: Path) -> None:
+    dump = put_generation(tmp_path)
+    manifest_file = dump.with_name(dump.name.replace(".dump", ".manifest.json"))
+    globals_file = dump.with_name(dump.name.replace(".dump", ".globals.sql"))
+    globals_file.write_bytes(b"secret")
+    manifest_file.rename(tmp_path / f".{manifest_file.name}.partial")
+    assert read_catalogue(tmp_path, PREFIX).generations == ()
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == set()
+
+
+def test_mark_beside_a_manifest_takes_nothing_with_it(tmp_path: Path) -> None:
+    dump = put_generation(tmp_path)
+    before = names(tmp_path)
+    (tmp_path / f".{dump.name.replace('.dump', '.manifest.json')}.partial").touch()
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == before
+
+
+def test_dump_without_a_mark_is_not_ours_to_remove(tmp_path: Path) -> None:
+    by_hand = tmp_path / f"{PREFIX}-{NEWEST}.dump"
+    by_hand.write_bytes(CONTENT)
+    remove_left_behind(tmp_path, PREFIX)
+    assert names(tmp_path) == {by_hand.name}
 
 
 def test_what_a_killed_backup_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cn_ops.errors import OperationFailed
 from cn_ops.manifest import MANIFEST_VERSION, read_manifest, write_manifest
 from cn_ops.model import Privilege
-from tests.support.generations import manifest, properties
+from tests.support.generations import fingerprint, manifest, properties
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def test_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ),
     )
     path = tmp_path / "a.manifest.json"
-    write_manifest(path, written)
+    write_manifest(path, written, fingerprint())
     assert read_manifest(path) == written
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

@@ -2,54 +2,152 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cn_ops.model import Catalogue
-from cn_ops.retention import decide
+from cn_ops.model import Catalogue, Generation
+from cn_ops.retention import Keep, decide, made_at
 from tests.support.generations import catalogue, generation
+
+ALIKE = st.just(1000)
+NEWEST = datetime(2026, 11, 24, 3, tzinfo=UTC)
+PERIODS: dict[str, Callable[[datetime], object]] = {
+    "daily": lambda at: at.strftime("%Y-%m-%d"),
+    "weekly": lambda at: at.strftime("%G-%V"),
+    "monthly": lambda at: at.strftime("%Y-%m"),
+}
+KEEPS = st.builds(
+    Keep, st.integers(1, 12), daily=st.integers(0, 8), weekly=st.integers(0, 8), monthly=st.integers(0, 8)
+)
 
 
 @st.composite
-def catalogues(draw: st.DrawFn) -> Catalogue:
-    days = draw(st.lists(st.integers(1, 28), unique=True, max_size=28))
-    damaged = draw(st.sets(st.sampled_from(days))) if days else set()
-    ids = sorted(days, reverse=True)
-    return catalogue(*(generation(f"202611{day:02}-030000", damaged=day in damaged) for day in ids))
+def catalogues(draw: st.DrawFn, sizes: st.SearchStrategy[int] = ALIKE) -> Catalogue:
+    """Folders of up to two years, several generations a day among them."""
+    hours = sorted(draw(st.sets(st.integers(0, 2 * 365 * 24), max_size=40)))
+    return catalogue(
+        *(
+            generation(
+                (NEWEST - timedelta(hours=hour)).strftime("%Y%m%d-%H%M%S"),
+                damaged=draw(st.booleans()),
+                proven=draw(st.booleans()),
+                size_bytes=draw(sizes),
+                rows=draw(sizes),
+            )
+            for hour in hours
+        )
+    )
 
 
-@given(catalogues(), st.integers(1, 40))
-def test_exactly_as_many_are_kept_as_wanted_or_there_are(found: Catalogue, keep: int) -> None:
-    kept = [one for one in decide(found, keep) if one.keep]
-    assert len(kept) == min(keep, len(found.complete))
+def kept(found: Catalogue, keep: Keep) -> list[Generation]:
+    return [one.generation for one in decide(found, keep).decisions if one.keep]
 
 
-@given(catalogues(), st.integers(1, 40))
-def test_the_newest_are_kept_and_the_newest_of_all_always(found: Catalogue, keep: int) -> None:
-    kept = [one.generation for one in decide(found, keep) if one.keep]
-    assert kept == list(found.complete[:keep])
-    assert not found.complete or found.complete[0] in kept
+@given(catalogues(), KEEPS)
+def test_every_complete_generation_is_decided_once_with_a_reason_and_no_damaged_one(
+    found: Catalogue, keep: Keep
+) -> None:
+    decisions = decide(found, keep).decisions
+    assert [one.generation for one in decisions] == list(found.complete)
+    assert all(one.reason for one in decisions)
 
 
-@given(catalogues(), st.integers(1, 40))
-def test_every_complete_generation_is_decided_once_and_no_damaged_one(found: Catalogue, keep: int) -> None:
-    decided = [one.generation for one in decide(found, keep)]
-    assert decided == list(found.complete)
-    assert all(one.reason for one in decide(found, keep))
+@given(catalogues(), KEEPS)
+def test_the_newest_and_the_newest_proven_are_never_removed(found: Catalogue, keep: Keep) -> None:
+    assert set(found.complete[: keep.last]) | set(found.proven[:1]) <= set(kept(found, keep))
 
 
-@given(catalogues(), st.integers(1, 40))
-def test_what_was_kept_is_kept_again(found: Catalogue, keep: int) -> None:
-    kept = catalogue(*(one.generation for one in decide(found, keep) if one.keep))
-    assert all(one.keep for one in decide(kept, keep))
+@given(catalogues(), KEEPS)
+def test_newest_of_each_period_is_kept_for_as_many_periods_as_wanted(found: Catalogue, keep: Keep) -> None:
+    for name, period in PERIODS.items():
+        by_period: dict[object, list[Generation]] = {}
+        for one in found.complete:
+            by_period.setdefault(period(made_at(one)), []).append(one)
+        for members in list(by_period.values())[: getattr(keep, name)]:
+            assert members[0] in kept(found, keep)
+
+
+@given(catalogues(), KEEPS)
+def test_nothing_is_kept_that_no_rule_asks_for(found: Catalogue, keep: Keep) -> None:
+    most = keep.last + keep.daily + keep.weekly + keep.monthly + 1
+    assert len(kept(found, keep)) <= most
+    proven = 1 if found.proven and found.proven[0] not in found.complete[: keep.last] else 0
+    plain = Keep(keep.last)
+    assert len(kept(found, plain)) == min(len(found.complete), keep.last) + proven
+
+
+@given(catalogues(), KEEPS)
+def test_what_was_kept_is_kept_again(found: Catalogue, keep: Keep) -> None:
+    again = catalogue(*kept(found, keep))
+    assert kept(again, keep) == list(again.complete)
+
+
+@given(catalogues(), KEEPS, st.sampled_from(["last", "daily", "weekly", "monthly"]))
+def test_asking_for_more_removes_nothing_that_was_kept(found: Catalogue, keep: Keep, field: str) -> None:
+    more = Keep(**{**vars(keep), field: getattr(keep, field) + 1})
+    assert set(kept(found, keep)) <= set(kept(found, more))
+
+
+@given(catalogues(st.integers(0, 2000)), KEEPS, st.floats(0, 1))
+def test_nothing_is_removed_while_the_newest_is_suspicious(found: Catalogue, keep: Keep, share: float) -> None:
+    careful = Keep(keep.last, suspicious_share=share)
+    decided = decide(found, careful)
+    fell = False
+    for newer, older in list(pairwise(found.complete))[:1]:
+        assert newer.manifest
+        assert older.manifest
+        for now, then in (
+            (newer.manifest.size_bytes, older.manifest.size_bytes),
+            (newer.manifest.rows, older.manifest.rows),
+        ):
+            fell |= then > 0 and (then - now) / then > share
+    assert bool(decided.suspicion) is fell
+    if fell:
+        assert all(one.keep for one in decided.decisions)
+
+
+@pytest.mark.parametrize(
+    ("newest", "before", "suspicion"),
+    [
+        (
+            {"size_bytes": 49},
+            {"size_bytes": 100},
+            "size of 20261124-030000 is 49, and that of 20261123-030000 was 100",
+        ),
+        ({"rows": 0}, {"rows": 9}, "number of rows of 20261124-030000 is 0"),
+        ({"size_bytes": 50}, {"size_bytes": 100}, None),
+        ({"size_bytes": 100}, {"size_bytes": 1}, None),
+        ({"rows": 0}, {"rows": 0}, None),
+    ],
+)
+def test_suspicion_names_what_fell_and_from_where(
+    newest: dict[str, Any], before: dict[str, Any], suspicion: str | None
+) -> None:
+    found = catalogue(generation("20261124-030000", **newest), generation("20261123-030000", **before))
+    said = decide(found, Keep(1, suspicious_share=0.5)).suspicion
+    assert (suspicion in said) if suspicion and said else said is suspicion
+
+
+def test_damaged_generations_between_do_not_hide_a_fall() -> None:
+    found = catalogue(
+        generation("20261124-030000", rows=1),
+        generation("20261123-030000", damaged=True),
+        generation("20261122-030000", rows=9),
+    )
+    assert decide(found, Keep(1, suspicious_share=0.5)).suspicion
 
 
 @pytest.mark.parametrize("keep", [0, -1, -1000])
 def test_keeping_none_is_refused(keep: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        decide(catalogue(generation("20261124-030000")), keep)
+        decide(catalogue(generation("20261124-030000")), Keep(keep))
 
 
 def test_empty_folder_needs_no_decision() -> None:
-    assert decide(catalogue(), 1) == ()
+    assert decide(catalogue(), Keep(1)).decisions == ()

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from cn_ops.names import Beside
 from cn_ops.stack.embedded import EmbeddedStack
 from cn_ops.stack.embedded_layout import wheel_binaries
 from tests.support.nodes import Node, bin_dir, merged
-from tests.support.operations import Tools, execute
+from tests.support.operations import Tools, beside_it, execute
 from tests.support.stacks import USER_API
 
 PREFIX = "node"
@@ -60,7 +61,8 @@ def new_site(server: EmbeddedStack, template: str, tmp_path: Path) -> Iterator[N
     for site in made:
         site.stack.stop(tuple(name for name in site.stack.running() if name != site.settings.stack.postgres.service))
         server.start_postgres()
-        execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", site.database)
+        for name in (site.database, *(one for kind in Beside for one in beside_it(site, kind))):
+            execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 @pytest.fixture

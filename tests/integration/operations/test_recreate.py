@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,8 @@ from cn_ops.errors import OperationFailed, VerificationFailed
 from cn_ops.model import Recreation
 from cn_ops.postgres.session import session
 from cn_ops.recreate import recreate
-from cn_ops.restore import plan_recreation
+from cn_ops.replacement import plan_recreation
+from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
 from tests.support.operations import Tools, back_up, bring_back, execute, heal_it, tells_everything
@@ -24,11 +27,12 @@ class Left:
     """A site with a backup, and the record of an operation that was killed."""
 
     def __init__(self, site: Node) -> None:
+        site.change({"restore": {"strategy": "recreate"}})
         self.site = site
         self.before = site.content()
         made = back_up(site)
         with site.operation("restore") as operation:
-            self.plan = plan_recreation(operation, made.dump, made.manifest.sha256, made.manifest)
+            self.plan = plan_recreation(operation, Source(made.dump, made.generation), made.manifest.sha256)
 
     def record(self, recreating: Recreation, **others: object) -> None:
         with self.site.operation("restore") as operation:
@@ -171,7 +175,7 @@ def test_restore_that_takes_over_and_is_killed_in_turn_does_not_pass_the_damage_
         left.made_anew(server)
         left.record(left.plan if how.endswith("recorded") else replace(left.plan, new_oid=left.oid()))
     with left.site.operation("restore") as operation:
-        again = plan_recreation(operation, next(left.site.backups.glob("*.dump")), left.plan.sha256, None)
+        again = plan_recreation(operation, Source(next(left.site.backups.glob("*.dump")), None), left.plan.sha256)
         operation.intend(recreating=again)  # and here it is killed
     assert heal_it(left.site)
     assert left.site.content() == left.before
@@ -203,11 +207,17 @@ def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(l
     assert left.site.journal.recreating is not None
 
 
-def test_database_that_is_not_equal_afterwards_is_no_success(left: Left) -> None:
+def test_database_that_is_not_equal_afterwards_is_no_success(left: Left, tmp_path: Path) -> None:
+    document = json.loads(Path(str(left.plan.manifest)).read_bytes())
+    events = next(one for one in document["fingerprint"]["tables"] if one["name"] == "cn_relay.events")
+    events["rows"] += 1
+    other = tmp_path / "other.manifest.json"
+    other.write_text(json.dumps(document))
     with left.site.operation("restore") as operation:
-        recreate(operation, replace(left.plan, expected_rows=301), lambda _: None)
-    with pytest.raises(VerificationFailed, match="300 rows after the restore, and had 301"):
+        recreate(operation, replace(left.plan, manifest=str(other)), lambda _: None)
+    with pytest.raises(VerificationFailed, match="1 difference") as failed:
         heal_it(left.site)
+    assert "table cn_relay.events: expected 301 rows; found 300 rows" in failed.value.evidence
     assert left.site.journal is not None
 
 

@@ -1,4 +1,4 @@
-"""A restore brings back the content, and touches nothing before it knows that it can."""
+"""A restore brings back the content and keeps what belongs to the database itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from psycopg.conninfo import make_conninfo
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OperationFailed, TimedOut, UsageError
-from cn_ops.manifest import write_manifest
+from cn_ops.manifest import read_fingerprint, write_manifest
 from cn_ops.model import DatabaseProperties, Status
+from cn_ops.names import Beside
 from cn_ops.postgres.session import session
 from cn_ops.restore import plan_restore, restore
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
-from tests.support.operations import Tools, back_up, bring_back, execute, tells_everything
+from tests.support.operations import (
+    Tools,
+    back_up,
+    beside_it,
+    bring_back,
+    execute,
+    heal_it,
+    tells_everything,
+)
 
 NewSite = Any
 EXOTIC_NAMES = [
@@ -41,24 +50,110 @@ def properties(site: Node) -> DatabaseProperties:
         return db.properties(connection, site.database)
 
 
-def test_every_row_of_every_table_comes_back(site: Node) -> None:
+@pytest.fixture(params=["beside", "recreate"])
+def either_way(request: pytest.FixtureRequest, new_site: NewSite) -> Node:
+    """A site whose restores work in one way or the other."""
+    site: Node = new_site(restore={"strategy": request.param})
+    return site
+
+
+def test_every_row_of_every_table_comes_back(either_way: Node) -> None:
+    site = either_way
     before = site.content()
     made = back_up(site)
     site.rows(DAMAGE)
     result = bring_back(site)
     assert site.content() == before
-    assert (result.generation, result.restored_rows, result.expected_rows) == (made.generation.id, 300, 300)
-    assert [one.status for one in result.phases] == [Status.PASSED] * 5
+    assert (result.generation, result.rows) == (made.generation.id, made.manifest.rows)
+    assert made.manifest.counted_rows == 300
+    assert [one.name for one in result.phases if one.status is not Status.PASSED] == []
     assert site.journal is None
 
 
-def test_id_and_path_and_latest_lead_to_the_same_dump(site: Node) -> None:
+def test_replaced_database_stays_beside_and_nothing_else_does(site: Node) -> None:
+    back_up(site)
+    site.rows(DAMAGE)
+    result = bring_back(site)
+    assert beside_it(site, Beside.PREVIOUS) == (result.previous,)
+    assert site.rows("SELECT n FROM public.stranger", result.previous) == [(1,)]
+    assert beside_it(site, Beside.INCOMING) == beside_it(site, Beside.SCRATCH) == ()
+
+
+@pytest.mark.parametrize("name", EXOTIC_NAMES)
+def test_database_of_any_name_comes_back(name: str, new_site: NewSite) -> None:
+    site = new_site(name)
+    before = site.content()
+    back_up(site)
+    site.rows(DAMAGE)
+    bring_back(site)
+    assert site.content() == before
+
+
+def test_id_and_path_and_latest_lead_to_the_same_dump(either_way: Node) -> None:
+    site = either_way
     made = back_up(site)
     for wanted in ("latest", made.generation.id, made.dump, f"the backups/{made.dump.name}"):
         assert bring_back(site, wanted).generation == made.generation.id
 
 
-def test_planner_has_statistics_afterwards(site: Node) -> None:
+def test_owner_limit_comment_settings_and_privileges_are_kept(either_way: Node, server: EmbeddedStack) -> None:
+    site = either_way
+    role, reader = f"{site.database}_owner", f"{site.database} reader's"
+    execute(server, "CREATE ROLE {} SUPERUSER; CREATE ROLE {}", role, reader)
+    try:
+        for statement in (
+            "ALTER DATABASE {} OWNER TO {}",
+            "ALTER DATABASE {} CONNECTION LIMIT 33",
+            "COMMENT ON DATABASE {} IS 'a \"comment\" with ''quotes'' and 日本語'",
+            "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE {} TO {} WITH GRANT OPTION",
+            'ALTER DATABASE {} SET search_path TO "$user", cn_relay, "odd, name", "say ""hi"""',
+            "ALTER DATABASE {} SET work_mem TO '64MB'",
+            "ALTER DATABASE {} SET app.motto TO 'it''s = \"here\", 100%%'",
+            "ALTER DATABASE {} SET temp_tablespaces TO ''",
+        ):
+            names = [site.database, role if "OWNER" in statement else reader]
+            execute(server, statement, *names[: statement.count("{}")])
+        execute(server, "ALTER ROLE {} IN DATABASE {} SET statement_timeout TO '5min'", reader, site.database)
+        before, path = properties(site), site.rows("SHOW search_path")
+        back_up(site)
+        bring_back(site)
+        assert properties(site) == before
+        assert site.rows("SHOW search_path") == path
+        assert before.owner == role
+        assert {name for name, _ in before.settings} == {"", reader}
+        assert before.comment
+        assert before.privileges
+    finally:
+        for name in (site.database, *beside_it(site, Beside.PREVIOUS)):
+            execute(server, "DROP DATABASE {} WITH (FORCE)", name)
+        execute(server, "DROP ROLE {}; DROP ROLE {}", role, reader)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'",
+        "LOCALE_PROVIDER libc LOCALE 'C' ENCODING 'SQL_ASCII'",
+        "LOCALE_PROVIDER libc LOCALE 'C' ENCODING 'LATIN1'",
+    ],
+)
+def test_encoding_and_locale_are_kept(options: str, new_site: NewSite, server: EmbeddedStack) -> None:
+    site = new_site()
+    execute(server, "DROP DATABASE {}", site.database)
+    execute(server, f"CREATE DATABASE {{}} TEMPLATE template0 {options}", site.database)
+    site.rows(
+        "CREATE SCHEMA cn_relay; CREATE TABLE cn_relay.events (t text); INSERT INTO cn_relay.events VALUES ('a')"
+    )
+    before, content = properties(site), site.content()
+    back_up(site)
+    bring_back(site)
+    assert properties(site) == before
+    assert site.content() == content
+
+
+def test_planner_has_statistics_afterwards(either_way: Node) -> None:
+    site = either_way
     back_up(site)
     bring_back(site)
     assert site.rows("SELECT reltuples::int FROM pg_class WHERE oid = 'cn_relay.events'::regclass") == [(300,)]
@@ -67,16 +162,46 @@ def test_planner_has_statistics_afterwards(site: Node) -> None:
     ]
 
 
-def test_sessions_of_others_do_not_keep_the_database(site: Node) -> None:
+def test_sessions_of_others_do_not_keep_the_database(either_way: Node) -> None:
+    site = either_way
     back_up(site)
     with psycopg.connect(make_conninfo(**site.stack.conninfo(site.database))) as other:
         other.execute("LOCK TABLE cn_relay.events IN ACCESS EXCLUSIVE MODE")
-        assert bring_back(site).restored_rows == 300
+        assert bring_back(site).generation
         with pytest.raises(psycopg.OperationalError, match="terminating connection"):
             other.execute("SELECT 1")
 
 
-def test_dump_without_a_manifest_is_restored_with_a_warning(site: Node) -> None:
+def test_missing_database_is_made_as_the_manifest_remembers_it(either_way: Node, server: EmbeddedStack) -> None:
+    site = either_way
+    execute(server, "ALTER DATABASE {} CONNECTION LIMIT 17", site.database)
+    execute(server, "ALTER DATABASE {} SET search_path TO cn_relay, public", site.database)
+    before, content = properties(site), site.content()
+    back_up(site)
+    execute(server, "DROP DATABASE {}", site.database)
+    bring_back(site)
+    assert properties(site) == before
+    assert site.content() == content
+
+
+def test_missing_database_whose_owner_is_missing_too_names_the_role_and_the_globals(
+    site: Node, server: EmbeddedStack
+) -> None:
+    role = f"{site.database}_owner"
+    execute(server, "CREATE ROLE {}", role)
+    execute(server, "ALTER DATABASE {} OWNER TO {}", site.database, role)
+    made = back_up(site)
+    execute(server, "DROP DATABASE {}", site.database)
+    execute(server, "DROP ROLE {}", role)
+    with pytest.raises(UsageError, match=role) as failed:
+        bring_back(site)
+    assert str(made.manifest.globals_file) in failed.value.hint
+    assert tells_everything(failed.value)
+    assert site.journal is None
+
+
+def test_dump_without_a_manifest_is_restored_with_a_warning(either_way: Node) -> None:
+    site = either_way
     before = site.content()
     made = back_up(site)
     by_hand = site.folder / "by hand.dump"
@@ -84,19 +209,31 @@ def test_dump_without_a_manifest_is_restored_with_a_warning(site: Node) -> None:
     site.rows(DAMAGE)
     result = bring_back(site, by_hand)
     assert site.content() == before
-    assert (result.generation, result.expected_rows, result.restored_rows) == (None, None, None)
+    assert (result.generation, result.tables, result.rows) == (None, None, None)
     assert any("no manifest" in warning for warning in result.warnings)
     assert {one.name: one.status for one in result.phases}["verify"] is Status.SKIPPED
 
 
+def test_missing_database_and_no_manifest_gives_an_ordinary_database(site: Node, server: EmbeddedStack) -> None:
+    before = site.content()
+    by_hand = site.folder / "by hand.dump"
+    by_hand.write_bytes(back_up(site).dump.read_bytes())
+    execute(server, "DROP DATABASE {}", site.database)
+    bring_back(site, by_hand)
+    assert site.content() == before
+    assert properties(site).owner == "cn"
+
+
 def test_plan_changes_nothing(site: Node) -> None:
-    back_up(site)
+    made = back_up(site)
     site.rows("DELETE FROM cn_relay.event_topics")
     before, files = site.content(), site.backup_files()
     with site.operation() as operation:
         plan = plan_restore(operation, "latest", site.folder)
-    assert (plan.recreation.expected_rows, plan.writers) == (300, ())
+    assert plan.recreation.manifest == str(made.generation.manifest_file)
+    assert (plan.recreation.old_oid is not None, plan.writers) == (True, ())
     assert plan.size_now
+    assert beside_it(site, Beside.INCOMING) == ()
     assert site.content() == before
     assert site.backup_files() == files
     assert site.journal is None
@@ -116,17 +253,31 @@ def test_refused_confirmation_changes_nothing(site: Node) -> None:
     assert site.journal is None
 
 
-def test_load_that_fails_says_so_and_healing_finishes_it(site: Node, tools: Tools) -> None:
+def test_load_that_fails_beside_leaves_the_live_database_and_nothing_else(site: Node, tools: Tools) -> None:
+    before = site.content()
+    back_up(site)
+    tools(site, pg_restore='case "$*" in *--exit-on-error*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
+    with pytest.raises(OperationFailed) as failed:
+        bring_back(site)
+    assert "as it was" in failed.value.state
+    assert "no memory" in failed.value.evidence
+    assert [beside_it(site, kind) for kind in Beside] == [()] * 3
+    assert site.content() == before
+    assert site.journal is None
+
+
+def test_load_in_place_that_fails_says_so_and_healing_finishes_it(new_site: NewSite, tools: Tools) -> None:
+    site: Node = new_site(restore={"strategy": "recreate"})
     before = site.content()
     made = back_up(site)
-    tools(site, pg_restore='case "$*" in *--clean*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
+    tools(site, pg_restore='case "$*" in *--exit-on-error*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
     with pytest.raises(OperationFailed) as failed:
         bring_back(site)
     assert "half restored" in failed.value.state
     assert str(made.dump) in failed.value.hint
     assert "no memory" in failed.value.evidence
     site.change({"stack": {"embedded": {"bin_dir": None}}})
-    bring_back(site)
+    assert heal_it(site)
     assert site.content() == before
     assert site.journal is None
 
@@ -158,7 +309,7 @@ def test_no_room_for_the_database_is_noticed_before_anything_is_touched(
     site.rows("DROP SCHEMA cn_user CASCADE")  # smaller than what is to come back
     made = back_up(site)
     bigger = dataclasses.replace(made.manifest, database_size_bytes=1 << 50)
-    write_manifest(made.generation.manifest_file, bigger)
+    write_manifest(made.generation.manifest_file, bigger, read_fingerprint(made.generation.manifest_file))
     with pytest.raises(MissingError, match="has room for") as failed:
         bring_back(site)
     assert tells_everything(failed.value)
@@ -197,7 +348,7 @@ def test_path_of_a_dump_elsewhere_is_taken(site: Node, tmp_path: Path) -> None:
     made = back_up(site)
     elsewhere = tmp_path / "else 'where'"
     elsewhere.mkdir()
-    for path in made.generation.files:
+    for path in site.backups.glob(f"{made.dump.stem}.*"):
         path.rename(elsewhere / path.name)
     assert bring_back(site, elsewhere / made.dump.name).generation == made.generation.id
     assert site.content() == before

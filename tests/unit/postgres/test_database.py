@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from cn_ops.errors import OperationFailed
-from cn_ops.postgres.creation import creation, split_names
+from cn_ops.postgres.alter import creation, split_names
 from cn_ops.postgres.database import major
 from cn_ops.postgres.session import dbname, maintenance_database, qualified
 from tests.support.generations import properties
@@ -57,7 +57,7 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 
 @given(NAME)
 def test_dbname_names_the_database_whatever_is_in_its_name(name: str) -> None:
-    assert conninfo_to_dict(dbname(name)) == {"dbname": name}
+    assert conninfo_to_dict(dbname(name))["dbname"] == name
     assert "=" in dbname(name)  # so that the tools read it as a connection string, and no name as an option
 
 

@@ -87,7 +87,10 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
         ("generations: 3", ["generations: unknown setting; did you mean backup.generations? (cn_ops.yaml line 1)"]),
         (
             "zzz: 3",
-            ["zzz: unknown setting; known here: stack, application, backup, drill, state (cn_ops.yaml line 1)"],
+            [
+                "zzz: unknown setting; known here: stack, application, backup, restore, probes, drill, state "
+                "(cn_ops.yaml line 1)"
+            ],
         ),
         (
             "stack: {embedded: {services: {a: {comand: [x]}}}}",
@@ -178,7 +181,8 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
             'backup: {"\\e[31m": 1}',
             [
                 "backup.'\\x1b[31m': unknown setting; known here: "
-                "directory, prefix, generations, format, compress, globals (cn_ops.yaml line 1)"
+                "directory, prefix, generations, keep_daily, keep_weekly, keep_monthly, suspicious_share, format, "
+                "compress, globals (cn_ops.yaml line 1)"
             ],
         ),
         ("backup: {? [a] : b}", ["backup: must have names for keys (cn_ops.yaml line 1)"]),

@@ -86,7 +86,7 @@ def test_lists_and_mappings_are_yaml(project: Project) -> None:
         ("APPLICATION__DEADLINE", "1e999", "application.deadline: must be a number, got inf"),
         ("APPLICATION__DEADLINE", "0", "application.deadline: must be > 0, got 0.0"),
         ("APPLICATION__DEADLINE", "86401", "application.deadline: must be ≤ 86400, got 86401.0"),
-        ("STACK__KIND", "kvm", "stack.kind: must be one of auto, compose, embedded, got 'kvm'"),
+        ("STACK__KIND", "kvm", "stack.kind: must be one of auto, compose, embedded, server, got 'kvm'"),
         ("STATE", "", "state: must be a path, not nothing"),
         ("STATE", "a\nb", "state: must be a path without control characters"),
         ("STATE", "\udcff", "state: must be a path in UTF-8"),

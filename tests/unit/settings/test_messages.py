@@ -44,7 +44,7 @@ REFUSED = [
     ("stack.postgres.port", 1.0, "must be a whole number, got 1.0"),
     ("stack.postgres.deadline", float("nan"), "must be a number, got nan"),
     ("stack.postgres.deadline", None, "must be a number, got nothing"),
-    ("stack.kind", 3, "must be one of auto, compose, embedded, got 3"),
+    ("stack.kind", 3, "must be one of auto, compose, embedded, server, got 3"),
     ("stack.disposable", "sure", "must be true or false or null, got 'sure'"),
     ("stack.compose.command", "docker 'compose", "must be a command line whose quotes are closed"),
     ("stack.compose.command", "  ", "must be a command line, not nothing"),

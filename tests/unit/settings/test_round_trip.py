@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
+from annotated_types import Ge, Le
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, StringConstraints, TypeAdapter, ValidationError
@@ -16,7 +17,6 @@ from pydantic_core import PydanticUndefined
 from cn_ops.settings.fields import Kind, Leaf, Shape, leaves
 from cn_ops.settings.load import Loaded, load
 
-NUMBERS = st.integers(1, 86_400) | st.floats(1e-9, 86_400)
 PATHS = st.from_regex(r"/[^\x00-\x1f\x7f]{0,20}", fullmatch=True).filter(lambda text: text.isprintable())
 URLS = st.builds(
     "{}://{}{}".format, st.sampled_from(["http", "https"]), st.sampled_from(["a.b", "[::1]"]), st.just(":1/x")
@@ -31,7 +31,8 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
 
 def _values(shape: Shape) -> st.SearchStrategy[Any]:
     if shape.kind is Kind.LIST and shape.item:
-        return st.lists(values(shape.item), min_size=1, max_size=3, unique=True)
+        # Sections are mappings, which a set cannot hold.
+        return st.lists(values(shape.item), min_size=1, max_size=3, unique_by=repr)
     if shape.kind is Kind.MAPPING and shape.item and shape.key:
         return st.dictionaries(values(shape.key), values(shape.item), max_size=2)
     if shape.kind is Kind.SECTION:
@@ -40,11 +41,25 @@ def _values(shape: Shape) -> st.SearchStrategy[Any]:
         Kind.TEXT: _texts(shape),
         Kind.SECRET: st.text(st.characters(exclude_categories=["C"]), min_size=1).filter(lambda text: text != "null"),
         Kind.PATH: PATHS,
-        Kind.INTEGER: st.integers(1, 65_535),
-        Kind.NUMBER: NUMBERS,
+        Kind.INTEGER: _integers(shape),
+        Kind.NUMBER: _numbers(shape),
         Kind.BOOLEAN: st.booleans(),
         Kind.CHOICE: st.sampled_from(shape.choices or ("",)),
     }[shape.kind]
+
+
+def _integers(shape: Shape) -> st.SearchStrategy[int]:
+    least = next((one.ge for one in shape.metadata if isinstance(one, Ge)), 1)
+    most = next((one.le for one in shape.metadata if isinstance(one, Le)), 65_535)
+    assert isinstance(least, int)
+    assert isinstance(most, int)
+    return st.integers(max(1, least), min(most, 65_535))
+
+
+def _numbers(shape: Shape) -> st.SearchStrategy[int | float]:
+    most = next((one.le for one in shape.metadata if isinstance(one, Le)), 86_400)
+    assert isinstance(most, int | float)
+    return st.integers(1, int(most)) | st.floats(1e-9, most)
 
 
 def _texts(shape: Shape) -> st.SearchStrategy[str]:
@@ -79,12 +94,14 @@ def some_settings() -> st.SearchStrategy[dict[str, Any]]:
 
 def _fits_together(chosen: Mapping[str, Any]) -> bool:
     first = "community-node-postgres", ["community-node-user-api", "community-node-bootstrap"]
-    program = all(chosen.get(f"drill.{name}") != [] for name in ("seed", "invite", "cleanup"))
-    begins = all((chosen.get(f"drill.{name}") or ["x"])[0].strip() for name in ("seed", "invite", "cleanup"))
+    commands = ("drill.seed", "drill.invite", "drill.cleanup", "stack.server.stop", "stack.server.start")
+    program = all(chosen.get(name) != [] for name in commands)
+    begins = all((chosen.get(name) or ["x"])[0].strip() for name in commands)
     services = chosen.get("stack.embedded.services") or {}
     begins = begins and all(one["command"][0].strip() for one in services.values())
     writes = chosen.get("stack.postgres.service", first[0]) in chosen.get("stack.writers", first[1])
-    return program and begins and not writes
+    pair = (chosen.get("stack.server.stop") is None) == (chosen.get("stack.server.start") is None)
+    return program and begins and pair and not writes
 
 
 def as_tree(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Making a database anew, with what belongs to the database itself."""
+"""Making, changing, renaming and dropping databases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
+from cn_ops.postgres.database import out_of_reach
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -20,6 +23,36 @@ LIST_SETTINGS = frozenset(
         "unix_socket_directories",
     )
 )
+
+
+DEFAULT_TABLESPACE = "pg_default"  # template0's
+
+Connection = psycopg.Connection
+
+
+def drop(connection: psycopg.Connection, database: str) -> None:
+    """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it."""
+    if out_of_reach(connection, database):
+        end_sessions(connection, database)
+    _drop_subscriptions(connection, database)
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def _drop_subscriptions(connection: psycopg.Connection, database: str) -> None:
+    """Drop what would keep a database from being dropped; the slots at the publishers are somebody else's."""
+    query = (
+        "SELECT s.subname FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = %s"
+    )
+    names = [sql.Identifier(row[0]) for row in connection.execute(query, (database,))]
+    if not names:
+        return
+    info = connection.info
+    there = {"hostaddr": "", **info.get_parameters(), "password": info.password, "dbname": database}
+    with psycopg.connect(make_conninfo(**there), autocommit=True) as inside:
+        for name in names:
+            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
+            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
+            inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
 
 
 def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
@@ -38,21 +71,57 @@ def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sq
     ]
     if server_major >= 15:  # always: without it, it would be the provider of template0
         options.append(("LOCALE_PROVIDER", wanted.locale_provider))
+    if wanted.tablespace != DEFAULT_TABLESPACE:  # naming it, even the default one, needs a privilege on it
+        options.append(("TABLESPACE", wanted.tablespace))
     if wanted.locale_provider != "libc":
         options.append(("ICU_LOCALE" if wanted.locale_provider == "icu" else "BUILTIN_LOCALE", wanted.locale))
         options.append(("ICU_RULES", wanted.icu_rules))
     values = [
         sql.SQL("{} = {}").format(sql.SQL(key), sql.Literal(value)) for key, value in options if value is not None
     ]
-    return sql.SQL(
-        "CREATE DATABASE {} TEMPLATE = template0 OWNER = {} TABLESPACE = {} CONNECTION LIMIT = {} {}"
-    ).format(
+    return sql.SQL("CREATE DATABASE {} TEMPLATE = template0 OWNER = {} CONNECTION LIMIT = {} {}").format(
         sql.Identifier(database),
         sql.Identifier(wanted.owner),
-        sql.Identifier(wanted.tablespace),
         sql.Literal(wanted.connection_limit),
         sql.SQL(" ").join(values),
     )
+
+
+def allow_connections(connection: psycopg.Connection, database: str, *, allowed: bool) -> None:
+    """Let sessions in, or keep everybody out, superusers included."""
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
+            sql.Identifier(database), sql.SQL(str(allowed).lower())
+        )
+    )
+
+
+def end_sessions(connection: psycopg.Connection, database: str) -> None:
+    """End every session of a database and wait until they are gone.
+
+    Raises ``UsageError`` naming the roles whose sessions this one may not end. What has no role is the server's own
+    (autovacuum), and makes way by itself.
+    """
+    if roles := out_of_reach(connection, database):
+        raise UsageError(
+            f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)} in {database!r}",
+            hint="end them, or stop what holds them (stack.server.stop); before later backups, "
+            f"GRANT pg_signal_backend TO {connection.info.user} lets it end all but superusers'",
+        )
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL",
+        (database,),
+    )
+
+
+def rename(connection: psycopg.Connection, names: Sequence[tuple[str, str]]) -> None:
+    """Rename databases, all in one transaction: nobody ever sees only some of the new names."""
+    with connection.transaction():
+        for old, new in names:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
+            )
 
 
 def _alterations(database: str, wanted: DatabaseProperties) -> list[sql.Composed]:

@@ -1,0 +1,170 @@
+"""What is in a database: rows, sequences, large objects. Read within one snapshot, hashed inside the server.
+
+A row is hashed by its text, for that is what a dump carries: it tells 1.0 from 1.00, -0 from 0, NULL from '' and
+one microsecond from the next. Row hashes are added up, so that the order does not matter and a duplicate does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from cn_ops.fingerprint import LargeObjects, MaterializedView, SequenceState, TableContent
+
+# Everything that a value's text depends on and the session does not already pin.
+TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers": "off", "xmloption": "content"}
+# Rows are read where they are, as a dump reads them, and not from an index that may say otherwise.
+SCAN_SETTINGS = {"enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_bitmapscan": "off"}
+LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
+MODULUS = 1 << 64
+
+_USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
+_TABLES = f"""
+SELECT n.nspname, c.relname, coalesce(x.condition, ''),
+       coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}')
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+     AND d.objsubid = 0 AND d.deptype = 'e'
+LEFT JOIN LATERAL (
+     SELECT e.extcondition[i] AS condition FROM pg_catalog.pg_extension AS e,
+            pg_catalog.generate_subscripts(e.extconfig, 1) AS i
+     WHERE e.oid = d.refobjid AND e.extconfig[i] = c.oid) AS x ON true
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {_USER_SCHEMA}
+  AND (d.objid IS NULL OR x.condition IS NOT NULL)
+ORDER BY 1, 2
+"""  # noqa: S608 - constants only
+
+_MATERIALIZED_VIEWS = f"""
+SELECT n.nspname || '.' || c.relname, c.relispopulated
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND {_USER_SCHEMA} ORDER BY 1
+"""  # noqa: S608 - constants only
+_SEQUENCES = f"""
+SELECT n.nspname, c.relname, s.seqincrement
+FROM pg_catalog.pg_sequence AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relpersistence <> 't' AND {_USER_SCHEMA} AND NOT EXISTS (
+  SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.objsubid = 0
+  AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{{}}')))
+ORDER BY 1, 2
+"""  # noqa: S608 - constants only
+# Opening for reading is enough, and INV_READ (0x40000) obeys the transaction's snapshot.
+_LARGE_OBJECTS = """
+SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint) FROM (
+  SELECT md5(m.oid::text || ' ' || (
+    SELECT string_agg(md5(lo_get(m.oid, i * %(chunk)s, %(chunk)s::int)), ' ' ORDER BY i)
+    FROM generate_series(0, lo_lseek64(lo_open(m.oid, 262144), 0, 2) / %(chunk)s) AS i)) AS h
+  FROM pg_catalog.pg_largeobject_metadata AS m OFFSET 0) AS one
+"""
+_LARGE_OBJECT_ATTRIBUTES = """
+SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint) FROM (
+  SELECT md5(ROW(m.oid, pg_get_userbyid(m.lomowner), obj_description(m.oid, 'pg_largeobject'), (
+    SELECT array_agg(ROW(CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type,
+                         a.is_grantable)::text ORDER BY 1)
+    FROM aclexplode(coalesce(m.lomacl, acldefault('L', m.lomowner))) AS a))::text) AS h
+  FROM pg_catalog.pg_largeobject_metadata AS m OFFSET 0) AS one
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose rows a dump holds: ``condition`` selects them where an extension says which."""
+
+    schema: str
+    name: str
+    condition: str
+    columns: tuple[str, ...]
+
+
+# What an extension repairs after a restore, because it holds the numbers of other objects.
+NUMBERED_COLUMNS = {("ag_catalog", "ag_graph"): {"graphid"}, ("ag_catalog", "ag_label"): {"graph"}}
+
+
+def pin_text(connection: psycopg.Connection) -> None:
+    """Pin, for this transaction, what the text of values depends on, and where it is read."""
+    for name, value in {**TEXT_SETTINGS, **SCAN_SETTINGS}.items():
+        connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+
+
+def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
+    """Return every table whose rows a dump holds: partitions and heirs by themselves, extensions' own left out."""
+    rows = connection.execute(_TABLES.encode()).fetchall()
+    return tuple(
+        Table(
+            schema,
+            name,
+            condition,
+            tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
+        )
+        for schema, name, condition, columns in rows
+    )
+
+
+def table_content(connection: psycopg.Connection, table: Table) -> TableContent:
+    """Count and hash a table's rows.
+
+    Row-level security is an error here (``row_security`` is off) and never a silently smaller table. A row whose
+    text would pass the server's limit of 1 GB is hashed column by column.
+    """
+    try:
+        with connection.transaction():
+            return _content(connection, table, "rows")
+    except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory, psycopg.errors.InternalError_):
+        return _content(connection, table, "columns")
+
+
+def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:
+    """Return which materialised views hold rows."""
+    return tuple(MaterializedView(*row) for row in connection.execute(_MATERIALIZED_VIEWS.encode()))
+
+
+def sequences(connection: psycopg.Connection) -> tuple[SequenceState, ...]:
+    """Return where every sequence stands now; no snapshot holds one still."""
+    found = []
+    for schema, name, increment in connection.execute(_SEQUENCES.encode()).fetchall():
+        row = connection.execute(
+            sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
+        ).fetchone()
+        if row:
+            value, is_called = row
+            found.append(SequenceState(f"{schema}.{name}", value, is_called, increment, value, is_called))
+    return tuple(found)
+
+
+def large_objects(connection: psycopg.Connection) -> LargeObjects:
+    """Count and hash all large objects."""
+    row = connection.execute(_LARGE_OBJECTS, {"chunk": LARGE_OBJECT_CHUNK}).fetchone() or (0, None, None)
+    attributes = connection.execute(_LARGE_OBJECT_ATTRIBUTES).fetchone() or (None, None)
+    return LargeObjects(int(row[0]), _hex(row[1:]), _hex(attributes))
+
+
+def _content(connection: psycopg.Connection, table: Table, method: str) -> TableContent:
+    columns = [sql.Identifier("t", name) for name in table.columns]
+    if method == "columns":
+        # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
+        # A composite value of NULLs `IS NULL`, and is another value than NULL.
+        each = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN md5(format('%s', {0})) END")
+        values: Sequence[sql.Composable] = [each.format(column) for column in columns]
+    else:
+        values = columns
+    query = sql.SQL(
+        "SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint)"
+        " FROM (SELECT md5(ROW({})::text) AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
+    ).format(
+        sql.SQL(", ").join(values),
+        sql.Identifier(table.schema, table.name),
+        sql.SQL(table.condition),  # the extension's own words, from its catalog entry
+    )
+    row = connection.execute(query).fetchone() or (0, None, None)
+    return TableContent(f"{table.schema}.{table.name}", int(row[0]), _hex(row[1:]), method)
+
+
+def _hex(sums: Sequence[object]) -> str:
+    """Write sums of 64-bit hashes as hex; none for no rows is zero."""
+    return "".join(f"{int(str(one or 0)) % MODULUS:016x}" for one in sums)

@@ -1,0 +1,178 @@
+"""What both ways of restoring share: what is on record, what it is proven against, and whose database it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cn_ops.postgres.database as db
+from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.manifest import read_fingerprint
+from cn_ops.model import Manifest, Recreation
+from cn_ops.names import Beside, free_names
+from cn_ops.operation import Operation
+from cn_ops.postgres.load import analyze, load, run_sql
+from cn_ops.postgres.probes import repair
+from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.source import Source
+from cn_ops.stack import Server
+
+
+def fill(server: Server, wanted: Recreation, after: Sequence[Path], said: Callable[[str], None]) -> None:
+    """Load the dump into the empty target, run the SQL files that come after, and analyze it."""
+    target = wanted.target
+    said("load")
+    load(server, target, Path(wanted.dump), owners=wanted.owners, privileges=wanted.privileges)
+    for script in after:
+        said(f"run {script.name}")
+        run_sql(server, target, script)
+    with session(server, target) as connection:
+        for done in repair(connection):
+            said(done)
+        said("analyze")
+        analyze(connection)
+
+
+def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
+    """Say what is to be made anew, from what, how, and with which properties.
+
+    A live database that an earlier command left not whole stays on record as that until it is replaced.
+    """
+    database, settings, manifest = operation.database, operation.settings.restore, source.manifest
+    is_beside = settings.strategy == "beside"
+    left = unfinished(operation)
+    with session(operation.stack, maintenance_database(database)) as connection:
+        there = db.identity(connection, database) if db.exists(connection, database) else None
+        # The dump's generation knows best; then a record of what a killed restore dropped, then what is there.
+        if manifest:
+            properties = manifest.properties
+        elif left:
+            properties = left.properties
+        elif there:
+            properties = db.properties(connection, database)
+        else:
+            properties = db.default_properties(connection, connection.info.user)
+        in_it = _roles_in(source) if is_beside and (settings.owners or settings.privileges) else ()
+        if missing := db.missing_roles(connection, properties, in_it):
+            raise _no_roles(database, missing, manifest)
+        both = (Beside.INCOMING, Beside.PREVIOUS)
+        incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
+        return Recreation(
+            dump=str(source.path),
+            sha256=sha256,
+            database=database,
+            system_identifier=db.system_identifier(connection),
+            properties=properties,
+            manifest=str(source.generation.manifest_file) if source.generation else None,
+            old_oid=there.database_oid if there else None,
+            damaged=bool(left and there),
+            owners=is_beside and settings.owners,
+            privileges=is_beside and settings.privileges,
+            incoming=incoming if is_beside else None,
+            previous=previous if is_beside else None,
+        )
+
+
+def verify(
+    operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str
+) -> Comparison | None:
+    """Prove the target; return what was compared, or None when no manifest says what must be there.
+
+    Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then.
+    """
+    if recorded.manifest is None:
+        return None
+    manifest, dump = Path(recorded.manifest), Path(recorded.dump)
+    subject = Subject(operation.stack, recorded.target, manifest, dump, recorded.database)
+    comparison = prove(subject, Stripped(not recorded.owners, not recorded.privileges), said)
+    require_equal(
+        comparison,
+        f"the database restored from {Path(recorded.dump).name}",
+        state=state,
+        hint="look at it with `inv compare`, or restore another generation: `inv backups` lists them",
+    )
+    return comparison
+
+
+def finished(operation: Operation) -> None:
+    """Take the database off the record: it is what it should be."""
+    operation.intend(recreating=None)
+
+
+def refuse_writers(operation: Operation, recorded: Recreation) -> None:
+    """Raise ``OperationFailed`` when a writer works on a database that is not whole: somebody goes on by hand."""
+    running = operation.stack.running()
+    at_work = [name for name in operation.stack.writers if name in running]
+    if at_work:
+        raise OperationFailed(
+            f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
+            state="nothing was changed; that database may be damaged or half restored",
+            hint=f"stop it (`inv stack.down`), or restore by name: `inv restore --dump={recorded.dump}`",
+        )
+
+
+def is_another_cluster(operation: Operation, recorded: Recreation) -> bool:
+    """Whether the server is not the one that the record is about: small oids would be the same by chance."""
+    with session(operation.stack, maintenance_database(recorded.database)) as connection:
+        return db.system_identifier(connection) != recorded.system_identifier
+
+
+def speaks_of(operation: Operation, recorded: Recreation) -> bool:
+    """Whether the live database, or that there is none, is what the record calls not whole."""
+    if is_another_cluster(operation, recorded):
+        return False
+    there = oid_of(operation, recorded.database)
+    if recorded.incoming is not None:
+        return recorded.damaged and there in (None, recorded.old_oid)
+    if there is None:
+        return True
+    if not is_valid(operation, recorded.database):
+        return there in (recorded.old_oid, recorded.new_oid)
+    # Killed between its making and its record, the new one is known by being empty.
+    made = recorded.new_oid is None and there != recorded.old_oid and is_empty(operation, recorded.database)
+    return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
+
+
+def unfinished(operation: Operation) -> Recreation | None:
+    """Return the record of a live database that a drill or a killed restore has left not whole, if it is one."""
+    left = operation.journal.read()
+    recorded = left.recreating if left else None
+    return recorded if recorded and speaks_of(operation, recorded) else None
+
+
+def oid_of(operation: Operation, database: str) -> int | None:
+    """Return a database's oid, or None when it is not there."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        return db.identity(connection, database).database_oid if db.exists(connection, database) else None
+
+
+def is_valid(operation: Operation, database: str) -> bool:
+    """Whether a database can be used, and is not what an interrupted drop has left."""
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        return db.is_valid(connection, database)
+
+
+def is_empty(operation: Operation, database: str) -> bool:
+    """Whether a database has no relation of a user's."""
+    with session(operation.stack, database) as connection:
+        return db.is_empty(connection)
+
+
+def _roles_in(source: Source) -> tuple[str, ...]:
+    """Return the roles that own something in a dump, or may do something with it."""
+    if source.generation is None:
+        return ()
+    return tuple(role.name for role in read_fingerprint(source.generation.manifest_file).roles)
+
+
+def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:
+    globals_file = manifest.globals_file if manifest else None
+    with_psql = f" with psql from {globals_file}, beside the dump," if globals_file else ""
+    return UsageError(
+        f"the database {database!r} needs roles that this server does not have: {', '.join(missing)}",
+        state="nothing was changed",
+        hint=f"make them{with_psql} or by CREATE ROLE, then restore again",
+    )

@@ -1,0 +1,150 @@
+"""A throwaway server in a container of the stack's own image: no network, a volume of its own, a socket for us."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cn_ops import process
+from cn_ops.errors import MissingError, OpsError, TimedOut
+from cn_ops.files import claim_folder
+from cn_ops.process import Completed, Running
+from cn_ops.settings import PostgresSettings
+from cn_ops.stack.base import SCRATCH_SETTINGS
+from cn_ops.stack.compose_cli import Compose, inspected
+
+LABEL = "cn-ops.scratch"
+SOCKETS = "/var/run/postgresql"
+# The data of a scratch server is an anonymous volume, which goes with its container.
+DEADLINE_FACTOR = 2
+
+
+class ScratchContainer:
+    """A server that only this process reaches, through its socket; a ``cn_ops.stack.base.Server``."""
+
+    def __init__(self, engine: str, container: str, sockets: Path, user: str) -> None:
+        self._engine = engine
+        self._container = container
+        self._sockets = sockets
+        self._user = user
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a client tool in the container."""
+        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
+            return running.wait(timeout)
+
+    @contextmanager
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> Iterator[Running]:
+        """Start a client tool in the container; whatever runs there ends with the container."""
+        names = ["-e", f"PGUSER={self._user}", "-e", f"PGAPPNAME=cn-ops-{uuid.uuid4().hex[:12]}"]
+        with process.started(
+            [self._engine, "exec", "--interactive", *names, self._container, *argv], stdin=stdin, stdout=stdout
+        ) as running:
+            yield running
+
+    def conninfo(self, database: str) -> dict[str, str]:
+        """Return the socket's folder on this machine."""
+        return {"host": str(self._sockets), "user": self._user, "dbname": database}
+
+
+@contextmanager
+def scratch_container(compose: Compose, postgres: PostgresSettings, stack: str) -> Iterator[ScratchContainer]:
+    """Run a throwaway server for the block; one that a killed command left is removed first.
+
+    Raises ``MissingError`` when the socket cannot be reached from this machine, as with a remote engine.
+    """
+    folder = _folder(stack)
+    _remove(compose, stack, folder)
+    sockets = folder / "s"
+    try:
+        claim_folder(folder, mode=0o700)
+        sockets.mkdir()
+        sockets.chmod(0o777)  # the container's account makes the socket in it; the folder above is closed
+        container = _start(compose, postgres, stack, sockets)
+        server = ScratchContainer(compose.engine, container, sockets, postgres.user)
+        _wait(server, postgres.deadline * DEADLINE_FACTOR)
+        yield server
+    finally:
+        _remove(compose, stack, folder)
+
+
+def _start(compose: Compose, postgres: PostgresSettings, stack: str, sockets: Path) -> str:
+    image, libraries = _image(compose, postgres.service)
+    settings = {**SCRATCH_SETTINGS, **libraries}
+    environment = {"POSTGRES_USER": postgres.user, "POSTGRES_HOST_AUTH_METHOD": "trust"}
+    return compose.ask_engine(
+        *("run", "--detach", "--rm", "--init", "--network=none", f"--label={LABEL}={stack}"),
+        *(f"--env={name}={value}" for name, value in environment.items()),
+        f"--volume={sockets}:{SOCKETS}",
+        *("--shm-size=256m", image, "postgres"),
+        *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+    ).stdout.strip()
+
+
+def _image(compose: Compose, service: str) -> tuple[str, dict[str, str]]:
+    """Return the image of the server's container, or of its service, and the libraries that it preloads."""
+    container = compose.containers().get(service)
+    if container is not None:
+        document = inspected(compose, container.id)
+        return str(document["Image"]), _libraries(document["Config"].get("Cmd") or ())
+    document = json.loads(compose.run("config", "--format=json").stdout)["services"][service]
+    return str(document["image"]), _libraries(document.get("command") or ())
+
+
+def _libraries(command: Sequence[str]) -> dict[str, str]:
+    name = "shared_preload_libraries"
+    values = [part.partition("=")[2] for part in command if part.removeprefix("-c").startswith(f"{name}=")]
+    return {name: values[-1]} if values else {}
+
+
+def _wait(server: ScratchContainer, deadline: float) -> None:
+    """Wait for the real server: while it makes the cluster, the image runs another one on the socket only."""
+    end = time.monotonic() + deadline
+    pause = 0.05
+    while time.monotonic() < end:
+        with suppress(OpsError):
+            server.tool(["pg_isready", "--quiet", "--host=127.0.0.1"])
+            if not (Path(server.conninfo("postgres")["host"]) / ".s.PGSQL.5432").exists():
+                raise MissingError(
+                    "the scratch server's socket cannot be reached from this machine",
+                    hint="the Docker engine must run on this machine, and share /tmp with it",
+                )
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, 0.5)
+    raise TimedOut(
+        f"the scratch server did not become ready within {deadline:g} s", hint="see stack.postgres.deadline"
+    )
+
+
+def _remove(compose: Compose, stack: str, folder: Path) -> None:
+    listed: Any = compose.ask_engine("ps", "--all", "--quiet", f"--filter=label={LABEL}={stack}").stdout.split()
+    for container in listed:
+        # The socket belongs to the container's account, so it is removed from inside.
+        compose.ask_engine("exec", container, "sh", "-c", f"rm -rf {SOCKETS}/* {SOCKETS}/.s.*", check=False)
+        compose.ask_engine("rm", "--force", "--volumes", container, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(stack: str) -> Path:
+    # Short, because a socket's path is limited to 107 bytes, and the same for every command, so that it is found.
+    digest = hashlib.sha256(f"{os.geteuid()} {stack}".encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"cn-ops-scratch-{digest}"

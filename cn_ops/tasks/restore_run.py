@@ -1,0 +1,45 @@
+"""Run `inv restore --finish` and `inv restore --undo`."""
+
+from __future__ import annotations
+
+from cn_ops.beside import databases_beside, drop_beside, newest_previous
+from cn_ops.heal import heal
+from cn_ops.names import Beside
+from cn_ops.restore import undo_restore
+from cn_ops.tasks.setup import confirmed, locked
+from cn_ops.tasks.show import print_json, show
+
+
+def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
+    """Drop what earlier restores left beside the live database."""
+    with locked("restore --finish", stack) as operation:
+        operation.require_server()
+        names = [name for kind in (Beside.PREVIOUS, Beside.INCOMING) for name in databases_beside(operation, kind)]
+        if names and not dry_run:
+            heal(operation)
+            confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
+            with operation.phases.phase("drop") as step:
+                drop_beside(operation, names)
+                step.detail = ", ".join(names)
+    if as_json:
+        print_json({"dry_run": dry_run, "databases": names})
+    else:
+        done = "would be dropped" if dry_run else "dropped"
+        show(f"{done}: {', '.join(names)}" if names else "no earlier restore left a database")
+
+
+def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
+    """Swap the database that the last restore replaced back in."""
+    with locked("restore --undo", stack) as operation:
+        operation.require_server()
+        back, undone = newest_previous(operation), None  # before a writer is stopped for nothing
+        if not dry_run:
+            heal(operation)
+            confirmed(operation, f"undoing the last restore replaces the database {operation.database!r}", yes=yes)
+            back, undone = undo_restore(operation)
+    if as_json:
+        print_json({"dry_run": dry_run, "database": operation.database, "was": back, "undone": undone})
+    elif dry_run:
+        show(f"{back} would become {operation.database}; nothing was changed")
+    else:
+        show(f"{back} is {operation.database} again; what the restore had brought is {undone}")

@@ -1,0 +1,88 @@
+"""`inv verify` and `inv compare`."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cn_ops.tasks.guard import guarded, help_of
+
+
+@task(
+    help=help_of(
+        "stack",
+        "json",
+        dump="latest, latest-proven, random, a generation's id, or a path (default: latest)",
+        all="verify every complete generation, newest first",
+        older_than="with --all: only those not proven in so many days",
+    )
+)
+@guarded
+def verify(
+    context: Context,
+    dump: str = "latest",
+    all: bool = False,  # noqa: A002 - the option's name
+    older_than: str | None = None,
+    stack: str = "",
+    json: bool = False,
+) -> None:
+    """Prove a generation: restore it into a throwaway server and compare everything. Live data is not touched.
+
+    For example:
+      inv verify
+      inv verify --dump=random
+      inv verify --all --older-than=30
+    """
+    from cn_ops.report.documents import verify_document
+    from cn_ops.report.terminal import verify_results
+    from cn_ops.tasks.setup import prepared, whole_number
+    from cn_ops.tasks.show import print_json, show
+    from cn_ops.tasks.verify_run import chosen, run_verify
+
+    days = whole_number("--older-than", older_than, 0)
+    with prepared(stack) as ready:
+        sources = chosen(ready.loaded.settings, dump, days, every=all)
+        results = run_verify(ready, sources)
+    if json:
+        print_json({"verified": [verify_document(one) for one in results]})
+    else:
+        show(verify_results(results))
+
+
+@task(
+    help=help_of(
+        "stack",
+        "json",
+        dump="latest, latest-proven, a generation's id, or a path (default: latest)",
+        database="the database to compare (default: the live one)",
+        dsn="compare what this leads to, on any server: postgresql://user@host/database, or service=… dbname=…",
+    )
+)
+@guarded
+def compare(
+    context: Context, dump: str = "latest", database: str = "", dsn: str = "", stack: str = "", json: bool = False
+) -> None:
+    """Compare a database with a generation, and name each difference. Exit 0: equal, 4: not.
+
+    For example:
+      inv compare
+      inv compare --dump=20261124-030000 --database=cn__incoming_20261124-031500
+    """
+    from invoke.exceptions import Exit
+
+    from cn_ops.errors import ExitCode, UsageError
+    from cn_ops.report.documents import comparison_document
+    from cn_ops.report.terminal import comparison_result
+    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.show import print_json, show
+    from cn_ops.tasks.verify_run import run_compare
+
+    if dsn and (database or stack):
+        raise UsageError(
+            "--dsn names stack and database: leave --stack and --database out", state="nothing was changed"
+        )
+    with prepared(stack) as ready:
+        comparison = run_compare(ready, dump, database, dsn)
+    print_json(comparison_document(comparison)) if json else show(comparison_result(comparison))
+    if not comparison.equal:
+        raise Exit(code=int(ExitCode.NOT_EQUAL))

@@ -1,0 +1,92 @@
+"""Run `inv verify` and `inv compare`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cn_ops.errors import UsageError
+from cn_ops.files import lock, private_folder
+from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.generations import read_catalogue
+from cn_ops.masking import mask
+from cn_ops.model import VerifyResult
+from cn_ops.phases import Phases
+from cn_ops.postgres.tools import check_tools
+from cn_ops.proof import Subject, prove
+from cn_ops.settings import Settings
+from cn_ops.source import Source, find_source
+from cn_ops.stack import Stack
+from cn_ops.stack.server import ServerStack
+from cn_ops.stack.server_address import address_of_dsn
+from cn_ops.stack.server_dsn import BadDsn
+from cn_ops.tasks.setup import Prepared
+from cn_ops.verify import due, verify
+
+
+def chosen(settings: Settings, dump: str, days: int | None, *, every: bool) -> tuple[Source, ...]:
+    """Return what is to be verified; raises ``UsageError`` for options that do not go together."""
+    if not every:
+        if days is not None:
+            raise UsageError("--older-than goes with --all", state="nothing was changed")
+        return (find_source(settings.backup, dump, Path.cwd()),)
+    catalogue = read_catalogue(settings.backup.directory, settings.backup.prefix)
+    older_than = None if days is None else timedelta(days=days)
+    return tuple(Source(one.dump, one) for one in due(catalogue.complete, older_than, datetime.now(UTC)))
+
+
+def run_verify(ready: Prepared, sources: Sequence[Source]) -> tuple[VerifyResult, ...]:
+    """Verify one after the other; one scratch server of a stack at a time."""
+    settings = ready.loaded.settings
+    choice = ready.choose()
+    private_folder(settings.state)
+    results = []
+    # A lock of its own: a long verification must not keep the nightly backup from running.
+    with lock(settings.state / f"{choice.stack.name}.verify.lock", "verify"):
+        for source in sources:
+            ready.progress.said(source.path.name)
+            results.append(verify(choice.stack, source, settings.restore, Phases(ready.progress)))
+    return tuple(results)
+
+
+def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparison:
+    """Compare a database of the chosen stack, or the one that a DSN leads to, with a generation."""
+    settings = ready.loaded.settings
+    source = find_source(settings.backup, dump, Path.cwd())
+    if source.generation is None:
+        raise UsageError(
+            f"{source.path} has no manifest: there is nothing to compare with",
+            state="nothing was changed",
+            hint="name a generation: `inv backups` lists them",
+        )
+    stack: Stack
+    if dsn:
+        stack = server = _server(ready, dsn)
+        database = server.address.database
+    else:
+        stack = ready.choose().stack
+    check_tools(stack, restoring=False)
+    phases = Phases(ready.progress)
+    with phases.phase("compare") as step:
+        live = settings.stack.postgres.database
+        name = database or live
+        subject = Subject(stack, name, source.generation.manifest_file, source.path, live)
+        comparison = prove(subject, Stripped(), step.advanced)
+        count = len(comparison.differences)
+        found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"
+        step.detail = f"{found}: {name} with {source.path.name}"
+    return comparison
+
+
+def _server(ready: Prepared, dsn: str) -> ServerStack:
+    try:
+        address = address_of_dsn(dsn, os.environ)
+    except BadDsn as error:
+        raise UsageError(f"--dsn {error}", state="nothing was changed") from error
+    if mask(dsn) != dsn:
+        ready.progress.warned(
+            "everybody on this machine can read the password in --dsn: PGPASSWORD, ~/.pgpass or a service hide it"
+        )
+    return ServerStack(ready.loaded.settings, address)

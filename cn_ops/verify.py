@@ -1,0 +1,133 @@
+"""Prove a generation: restore it into a scratch server and compare. The live database is never touched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cn_ops.errors import RUN_AGAIN, UsageError, saying
+from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.manifest import read_fingerprint, write_proof
+from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
+from cn_ops.phases import Phases
+from cn_ops.postgres import alter
+from cn_ops.postgres.database import server_version
+from cn_ops.postgres.load import run_globals
+from cn_ops.postgres.roles import make_missing_roles
+from cn_ops.postgres.session import MAINTENANCE_DATABASE, maintenance_database, session
+from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.replacement import fill
+from cn_ops.settings import RestoreSettings
+from cn_ops.source import Source, check_source
+from cn_ops.stack import Server, Stack
+
+NOT_PROVEN = "the live database was not touched; the generation is not proven"
+
+
+def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phases) -> VerifyResult:
+    """Restore a generation into a scratch server, prove it there, and record that beside it.
+
+    Raises ``UsageError`` for a dump without a manifest, ``VerificationFailed`` for one that is damaged or that
+    does not come back as it was.
+    """
+    generation, manifest = source.generation, source.manifest
+    if generation is None or manifest is None:
+        raise UsageError(
+            f"{source.path} has no manifest: nothing says what must come back",
+            state="nothing was changed",
+            hint="`inv restore --dry-run` reads a dump in full; `inv backup` makes a generation that can be proven",
+        )
+    began = time.monotonic()
+    with saying(NOT_PROVEN, RUN_AGAIN), stack.scratch() as server:
+        with phases.phase("check") as step:
+            check_source(server, source, step.advanced_bytes)
+            step.detail = source.path.name
+        recreation = _recreation(generation, manifest)
+        with phases.phase("restore") as step:
+            version = _restore(server, generation, recreation, settings.after, step.advanced)
+            step.detail = "into a scratch server"
+        with phases.phase("compare") as step:
+            comparison = _compare(server, generation, recreation, step.advanced)
+            step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
+    with (
+        saying("the live database was not touched; the proof is not on record", RUN_AGAIN),
+        phases.phase("record") as step,
+    ):
+        proof = Proof(
+            sha256=manifest.sha256,
+            proven_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            duration_seconds=round(time.monotonic() - began, 3),
+            server_version=version,
+            tables=comparison.tables,
+            rows=comparison.rows,
+        )
+        write_proof(generation.proof_file, proof)
+        step.detail = generation.proof_file.name
+    return VerifyResult(generation, proof, phases.done, phases.warnings)
+
+
+def bring_roles(server: Server, generation: Generation) -> None:
+    """Bring a generation's roles to a server that does not have them: from its globals, else without passwords."""
+    manifest = generation.manifest
+    if manifest and manifest.globals_file:
+        run_globals(server, generation.dump.with_name(manifest.globals_file))
+    with session(server, MAINTENANCE_DATABASE) as connection:
+        make_missing_roles(connection, read_fingerprint(generation.manifest_file).roles)
+
+
+def due(generations: Sequence[Generation], older_than: timedelta | None, now: datetime) -> tuple[Generation, ...]:
+    """Return the generations to prove: all, or those never proven or whose proof is older than that."""
+    if older_than is None:
+        return tuple(generations)
+    return tuple(
+        one
+        for one in generations
+        if one.proof is None or now - datetime.fromisoformat(one.proof.proven_at) > older_than
+    )
+
+
+def _recreation(generation: Generation, manifest: Manifest) -> Recreation:
+    return Recreation(
+        dump=str(generation.dump),
+        sha256=manifest.sha256,
+        database=manifest.database,
+        system_identifier=manifest.system_identifier,
+        properties=manifest.properties,
+        manifest=str(generation.manifest_file),
+        old_oid=None,
+    )
+
+
+def _restore(
+    server: Server,
+    generation: Generation,
+    recreation: Recreation,
+    after: Sequence[Path],
+    said: Callable[[str], None],
+) -> str:
+    said("globals")
+    bring_roles(server, generation)
+    with session(server, MAINTENANCE_DATABASE) as connection:
+        version = server_version(connection)
+    said("create")
+    with session(server, maintenance_database(recreation.database)) as connection:
+        alter.drop(connection, recreation.database)
+        alter.create(connection, recreation.database, recreation.properties)
+    fill(server, recreation, after, said)
+    return version
+
+
+def _compare(
+    server: Server, generation: Generation, recreation: Recreation, said: Callable[[str], None]
+) -> Comparison:
+    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump)
+    comparison = prove(subject, Stripped(), said)
+    require_equal(
+        comparison,
+        f"what {generation.dump.name} restores",
+        state=NOT_PROVEN,
+        hint="make a new backup and verify that; keep this one for a look",
+    )
+    return comparison

@@ -1,0 +1,79 @@
+"""Trouble in the middle of a drill's backup or restore: what must hold does, and what cannot be tried says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cn_ops.postgres.session import session
+from cn_ops.small_disk import small_disk, why_none
+from tests.support.nodes import Node, ledger_settings, node
+
+TROUBLES = ("killed-dumping", "killed-restoring", "full-dumping", "full-restoring")
+
+
+@pytest.fixture(scope="module")
+def ledger(postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with node(tmp_path_factory.mktemp("scenarios") / "a ledger", ledger_settings()) as made:
+        made.ok("stack.up")
+        yield made
+
+
+@pytest.mark.parametrize("scenario", TROUBLES)
+def test_trouble_fails_the_first_try_and_the_second_recovers(scenario: str, ledger: Node) -> None:
+    if scenario.startswith("full") and (reason := why_none()):
+        pytest.skip(reason)
+    before = ledger.backup_files()
+    summary = ledger.json("drill", f"--scenario={scenario}")
+    assert summary["status"] == "passed"
+    log = Path(summary["log_path"]).read_text()
+    assert "failed, as it must" in log
+    if scenario.startswith("full"):
+        assert "No space left on device" in log
+    new = {name for name in ledger.backup_files() - before if name.endswith(".manifest.json")}
+    assert len(new) == 1, "the backup that failed has left something"
+    databases = ledger.rows("SELECT datname FROM pg_database WHERE datname LIKE '%\\_\\_%'", "postgres")
+    assert databases == []
+    assert ledger.journal is None
+
+
+def test_rows_that_a_writer_writes_after_the_snapshot_are_counted_as_lost(ledger: Node) -> None:
+    summary = ledger.json("drill", "--scenario=late-writes")
+    lost = summary["rows_lost_after_backup"]
+    assert lost > 1, "it writes on until the fault"
+    assert summary["after_restore_event_count"] == summary["baseline_event_count"]
+    assert summary["seconds_lost_after_backup"] > 0
+
+
+def test_what_cannot_be_tried_is_skipped_with_its_reason_and_is_no_pass(ledger: Node) -> None:
+    ledger.change({"restore": {"strategy": "recreate"}})
+    try:
+        refused = ledger.run("drill", "--scenario=killed-restoring", "--json")
+    finally:
+        ledger.change({"restore": {"strategy": "beside"}})
+    assert refused.returncode == 3
+    assert "cannot be tried here: restore.strategy" in json.loads(refused.stdout)["error"]["message"]
+
+
+def test_small_disk_has_room_for_no_more_than_it_should_and_is_gone_afterwards(tmp_path: Path) -> None:
+    if reason := why_none():
+        pytest.skip(reason)
+    folder = tmp_path / "a disk"
+    with small_disk(folder, 5000) as disk:
+        (disk / "a file").write_bytes(bytes(8192))
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "another").write_bytes(bytes(8192))
+    assert not folder.exists()
+
+
+def test_killed_server_comes_back_with_its_data(ledger: Node) -> None:
+    ledger.rows("CREATE TABLE IF NOT EXISTS ledger.kept (n int); INSERT INTO ledger.kept VALUES (1)")
+    with session(ledger.stack, ledger.database):
+        ledger.stack.kill_server()
+        assert ledger.settings.stack.postgres.service not in ledger.stack.running()
+        ledger.stack.start_postgres()
+        assert ledger.rows("SELECT n FROM ledger.kept") == [(1,)]
+    ledger.rows("DROP TABLE ledger.kept")

@@ -1,0 +1,142 @@
+"""Rows are hashed exactly, in both ways, and also those that are too wide to be one text."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import sql
+
+from cn_ops.fingerprint import TableContent
+from cn_ops.postgres import contents
+from cn_ops.postgres.snapshot import snapshot
+from tests.integration.proof.conftest import NewSite, Site
+from tests.integration.proof.damages.base import Damage
+from tests.integration.proof.damages.rows import VALUES
+from tests.support.nodes import connected
+
+ROUNDS = 40  # enough rows for sums of hashes to go around their end
+
+
+@pytest.fixture(scope="module")
+def site(new_site: NewSite) -> Site:
+    made = new_site()
+    made.sql("CREATE EXTENSION citext; CREATE EXTENSION hstore")
+    return made
+
+
+def hashed(site: Site, name: str, method: str = "rows") -> TableContent:
+    with snapshot(site.stack, site.database) as view:
+        contents.pin_text(view.connection)
+        (table,) = [one for one in contents.tables(view.connection) if f"{one.schema}.{one.name}" == name]
+        return contents._content(view.connection, table, method)
+
+
+@pytest.fixture(scope="module")
+def values(site: Site) -> dict[str, Damage]:
+    """Two tables for each damage to a value: as it was, and as it is."""
+    for number, one in enumerate(VALUES):
+        before, _, insert = one.before.partition("; INSERT")
+        site.sql(f"CREATE SCHEMA v{number}; SET search_path = v{number}, public; {before}; INSERT{insert}")
+        site.sql(
+            f"SET search_path = v{number}, public; CREATE TABLE u AS TABLE t; {one.after.replace('t SET', 'u SET')}"
+        )
+    return {f"v{number}": one for number, one in enumerate(VALUES)}
+
+
+@pytest.mark.parametrize("method", ["rows", "columns"])
+def test_every_difference_of_values_is_seen_in_both_ways(method: str, site: Site, values: dict[str, Damage]) -> None:
+    alike = [
+        one.title
+        for schema, one in values.items()
+        if hashed(site, f"{schema}.t", method).hash == hashed(site, f"{schema}.u", method).hash
+    ]
+    assert alike == []
+
+
+@pytest.mark.parametrize("method", ["rows", "columns"])
+def test_neither_order_nor_dead_rows_matter_and_duplicates_do(method: str, site: Site) -> None:
+    site.sql(
+        "CREATE SCHEMA o; CREATE TABLE o.t AS SELECT n, n % 7 AS m FROM generate_series(1, 500) AS n;"
+        "CREATE TABLE o.u (LIKE o.t); INSERT INTO o.u SELECT * FROM o.t ORDER BY n DESC; UPDATE o.u SET n = n;"
+        "CREATE TABLE o.twice AS SELECT * FROM o.t UNION ALL SELECT * FROM o.t WHERE n = 1"
+    )
+    try:
+        one, other, twice = (hashed(site, f"o.{name}", method) for name in ("t", "u", "twice"))
+        assert (one.rows, one.hash) == (other.rows, other.hash)
+        assert (twice.rows, twice.hash != one.hash) == (501, True)
+        assert len(one.hash) == 32
+    finally:
+        site.sql("DROP SCHEMA o CASCADE")
+
+
+def test_many_equal_rows_do_not_cancel_each_other_out(site: Site) -> None:
+    """A sum of 2^64 equal hashes would be zero, and an exclusive or already that of two."""
+    site.sql("CREATE SCHEMA e; CREATE TABLE e.t (v int); INSERT INTO e.t VALUES (1)")
+    try:
+        seen = set()
+        for _ in range(ROUNDS):
+            seen.add(hashed(site, "e.t").hash)
+            site.sql("INSERT INTO e.t VALUES (1)")
+        assert len(seen) == ROUNDS
+    finally:
+        site.sql("DROP SCHEMA e CASCADE")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "DateStyle = 'SQL, DMY'",
+        "IntervalStyle = 'iso_8601'",
+        "TimeZone = 'Asia/Tokyo'",
+        "extra_float_digits = -5",
+        "bytea_output = 'escape'",
+        "search_path = kinds, public",
+        "quote_all_identifiers = on",
+        "lc_monetary = 'C.UTF-8'",
+        "client_encoding = 'LATIN1'",
+        "xmloption = 'document'",
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "statement_timeout = '1ms'",
+        "enable_seqscan = off",
+    ],
+)
+def test_setting_of_the_database_changes_no_hash(setting: str, site: Site, values: dict[str, Damage]) -> None:
+    names = [f"{schema}.t" for schema in values]
+    before = [hashed(site, name) for name in names[::9]]
+    site.sql(f'ALTER DATABASE "@prefix@" SET {setting}', "postgres")
+    try:
+        assert [hashed(site, name) for name in names[::9]] == before
+    finally:
+        site.sql('ALTER DATABASE "@prefix@" RESET ALL', "postgres")
+
+
+def test_heap_is_read_and_not_an_index_that_says_otherwise(site: Site) -> None:
+    """The index holds every column, so that the server could do without the table."""
+    site.sql("CREATE SCHEMA i; CREATE TABLE i.t (n int PRIMARY KEY); INSERT INTO i.t SELECT generate_series(1, 3000)")
+    site.sql("VACUUM ANALYZE i.t")
+    try:
+        with snapshot(site.stack, site.database) as view:
+            contents.pin_text(view.connection)
+            plan = view.connection.execute("EXPLAIN SELECT n FROM i.t WHERE n = 7").fetchall()
+        assert "Seq Scan" in plan[0][0]
+    finally:
+        site.sql("DROP SCHEMA i CASCADE")
+
+
+def test_row_level_security_is_an_error_and_never_a_smaller_table(site: Site) -> None:
+    site.sql(
+        "CREATE SCHEMA r; CREATE TABLE r.t (n int); INSERT INTO r.t VALUES (1), (2);"
+        "ALTER TABLE r.t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON r.t USING (n = 1);"
+        "GRANT USAGE ON SCHEMA r TO @reader@; GRANT SELECT ON r.t TO @reader@"
+    )
+    try:
+        with connected(site.stack, site.database) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(site.role("reader"))))
+            connection.execute("SET row_security = off")
+            table = contents.Table("r", "t", "", ("n",))
+            with pytest.raises(Exception, match="row-level security"), connection.transaction():
+                contents.table_content(connection, table)
+    finally:
+        site.sql("DROP SCHEMA r CASCADE")

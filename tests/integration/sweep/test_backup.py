@@ -1,0 +1,15 @@
+"""A fault at the external calls of `inv backup`; see tests/integration/sweep/rules.py for what must hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.sweep.commands import COMMANDS
+from tests.integration.sweep.conftest import Swept
+
+SAMPLE = 18
+
+
+@pytest.mark.timeout(6 * 3600)
+def test_no_fault_of_a_backup_breaks_a_rule_and_the_next_run_ends_well(swept: Swept) -> None:
+    swept(COMMANDS["backup"], SAMPLE)
