@@ -16,6 +16,8 @@ from cn_ops.fingerprint import (
     LargeObjects,
     MaterializedView,
     Membership,
+    Probe,
+    ProbeAnswer,
     Role,
     SchemaObject,
     SequenceState,
@@ -41,6 +43,10 @@ def idle(name: str, value: int, called: bool, step: int) -> SequenceState:
     return SequenceState(name, value, called, step, value, called)
 
 
+def answered(name: str, answer: str) -> ProbeAnswer:
+    return ProbeAnswer(Probe(name, "SELECT 1", None), answer, None)
+
+
 FINGERPRINTS = st.builds(
     Fingerprint,
     server_version=st.just("17.6"),
@@ -58,6 +64,7 @@ FINGERPRINTS = st.builds(
     extensions=unique(st.builds(Extension, WORDS, WORDS, WORDS), "name"),
     roles=unique(st.builds(Role, WORDS, st.just(()), st.just(()), st.just(())), "name"),
     silenced=unique(st.builds(SilencedConstraint, WORDS, WORDS), "table", "constraint"),
+    probes=st.lists(st.builds(answered, WORDS, WORDS), max_size=4, unique_by=lambda one: one.probe.name).map(tuple),
 )
 
 
@@ -100,6 +107,7 @@ BASE = fingerprint()
 (AUDITOR, CN) = BASE.roles
 (SEQUENCE,) = BASE.sequences
 (EVENT_TOPICS, EVENTS) = BASE.tables
+(SIGNED,) = BASE.probes
 CHANGES: dict[str, tuple[Fingerprint, list[str]]] = {
     "a row less": (replace(BASE, tables=(EVENT_TOPICS, replace(EVENTS, rows=8))), ["table cn_relay.events"]),
     "another content": (
@@ -172,6 +180,12 @@ CHANGES: dict[str, tuple[Fingerprint, list[str]]] = {
         ["role auditor"],
     ),
     "a role's settings": (replace(BASE, roles=(replace(AUDITOR, settings=()), CN)), ["role auditor"]),
+    "a probe's answer": (replace(BASE, probes=(replace(SIGNED, answer="1"),)), ["probe signed"]),
+    "a probe that errors": (
+        replace(BASE, probes=(replace(SIGNED, answer=None, error="no such table"),)),
+        ["probe signed"],
+    ),
+    "a probe not asked": (replace(BASE, probes=()), ["probe signed"]),
     "a key that fell silent": (
         replace(BASE, silenced=(*BASE.silenced, SilencedConstraint("a.b", "c"))),
         ["constraint c on a.b"],

@@ -101,11 +101,11 @@ def test_what_was_not_measured_is_null_and_never_zero() -> None:
         "after_restore_event_count",
         "rto_seconds",
         "rows_lost_after_backup",
+        "tables_compared",
+        "rows_compared",
         "application_entries_before",
         "application_entries_after",
         "seconds_lost_after_backup",
-        "tables_compared",
-        "rows_compared",
         "damage_noticed",
         "damage_tried",
     ]
