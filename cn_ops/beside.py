@@ -38,7 +38,9 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
 
 def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Prove the incoming database; one that is not equal is kept for a look, and the live one goes on."""
-    state = f"the database {made.database!r} {_live_state(made)}; what came back is kept as {made.target!r}"
+    # A live database that is not whole is restored by the next command, which begins anew.
+    until = " until the next command restores it again" if made.damaged else ""
+    state = f"the database {made.database!r} {_live_state(made)}; what came back is kept as {made.target!r}{until}"
     try:
         return verify(operation, made, said, state=state)
     except VerificationFailed:
@@ -47,9 +49,13 @@ def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str]
         raise
 
 
-def swap(operation: Operation, made: Recreation) -> None:
-    """Give the incoming database the live one's name, and the live one its own; the writers are stopped."""
-    exchange(operation, made.database, made.target, str(made.previous))
+def swap(operation: Operation, made: Recreation) -> str | None:
+    """Give the incoming database the live one's name; return the old one's name from now on, if there is an old one.
+
+    The writers are stopped.
+    """
+    aside = str(made.previous)
+    return aside if exchange(operation, made.database, made.target, aside) else None
 
 
 def is_swapped(operation: Operation, recorded: Recreation) -> bool:
@@ -102,8 +108,8 @@ def _live_state(recorded: Recreation) -> str:
     return "is not whole, as it was before" if recorded.damaged else "is as it was"
 
 
-def undo(operation: Operation) -> tuple[str, str]:
-    """Swap the newest previous database back in; return its name and the one that the live one has now.
+def undo(operation: Operation) -> tuple[str, str | None]:
+    """Swap the newest previous database back in; return its name and the one that the live one has now, if any.
 
     Raises ``UsageError`` when there is none. The caller has stopped the writers.
     """
@@ -111,8 +117,8 @@ def undo(operation: Operation) -> tuple[str, str]:
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         there = db.databases(connection)
     (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
-    exchange(operation, operation.database, previous, undone)
-    return previous, undone
+    is_kept = exchange(operation, operation.database, previous, undone)
+    return previous, undone if is_kept else None
 
 
 def newest_previous(operation: Operation) -> str:
@@ -127,10 +133,15 @@ def newest_previous(operation: Operation) -> str:
     return previous[0]
 
 
-def exchange(operation: Operation, live: str, replacement: str, aside: str) -> None:
-    """Give ``replacement`` the live database's name, and the live one the name ``aside``, in one transaction."""
+def exchange(operation: Operation, live: str, replacement: str, aside: str) -> bool:
+    """Give ``replacement`` the live database's name, and the live one the name ``aside``, in one transaction.
+
+    Return whether there was a live one. What an interrupted drop has left is none: PostgreSQL can only drop it.
+    """
     with session(operation.stack, maintenance_database(live)) as connection:
         names = [(replacement, live)]
+        if db.exists(connection, live) and not db.is_valid(connection, live):
+            alter.drop(connection, live)
         if db.exists(connection, live):
             names.insert(0, (live, aside))
             # Nobody may come back between the end of the sessions and the rename, which needs there to be none.
@@ -142,6 +153,7 @@ def exchange(operation: Operation, live: str, replacement: str, aside: str) -> N
             alter.rename(connection, names)
         finally:
             _open(operation, connection, (live, aside))
+        return len(names) > 1
 
 
 def open_databases(operation: Operation, names: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTH
         *_named("materialised view", expected.materialized_views, found.materialized_views, lambda one: one.name),
         *_objects(expected.objects, found.objects, stripped),
         *_named("extension", expected.extensions, found.extensions, lambda one: one.name),
-        *_roles(expected, found),
+        *(() if stripped.roles else _roles(expected, found)),
         *_probes(expected.probes, found.probes),
         *_silenced(expected, found),
         *_database(expected, found, stripped),
@@ -209,5 +209,8 @@ def _left_out(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> 
         changed = sum(owners[title] != there[title] for title in owners.keys() & there.keys())
         if changed:
             yield f"owners of {changed} objects"
+    if stripped.roles:
+        for difference in _roles(expected, found):
+            yield f"the server's {difference.what}, which was {difference.expected} and is {difference.found}"
     for one in sorted(set(expected.silenced) - set(found.silenced)):
         yield f"the disabled trigger of constraint {one.constraint} on {one.table}"

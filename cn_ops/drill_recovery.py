@@ -104,8 +104,8 @@ def verify(operation: Operation, made: Recreation, measured: Measured) -> None:
         if made.incoming is None:
             step.skip("restored in its own place")
         else:
-            swap(operation, made)
-            step.detail = f"the damaged one is {made.previous}"
+            previous = swap(operation, made)
+            step.detail = f"the damaged one is {previous}" if previous else "nothing was left of the damaged one"
         finished(operation)
 
 
@@ -139,7 +139,8 @@ def _at_rest(operation: Operation) -> Fingerprint:
 
 def _plan(operation: Operation, made: BackupResult) -> Recreation:
     plan = plan_recreation(operation, Source(made.dump, made.generation), made.manifest.sha256)
-    return replace(plan, damaged=True)
+    # Nobody changes roles between a drill's backup and its restore.
+    return replace(plan, damaged=True, roles=True)
 
 
 def _require_noticed(operation: Operation, made: BackupResult) -> None:

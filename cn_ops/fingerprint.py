@@ -172,10 +172,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Stripped:
-    """What a restore leaves out on purpose."""
+    """What a restore leaves out on purpose; ``roles`` are the server's own, and no restore changes them."""
 
     owners: bool = False
     privileges: bool = False
+    roles: bool = False
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class Recreation:
     ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
     exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
     ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
-    ``owners`` or ``privileges`` the restore leaves those out. Beside the old one, the new database is called
+    ``owners`` or ``privileges`` the restore leaves those out; ``roles`` says that the server's roles, which no
+    restore changes, must be what they were. Beside the old one, the new database is called
     ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the old one
     is dropped first and both are null.
     """
@@ -91,6 +92,7 @@ class Recreation:
     damaged: bool = False
     owners: bool = True
     privileges: bool = True
+    roles: bool = False
     incoming: str | None = None
     previous: str | None = None
 

@@ -59,7 +59,8 @@ def restore(
         confirm(plan)
         try:
             end_left_sessions(operation)
-            comparison = _beside(operation, plan) if plan.recreation.incoming else _in_place(operation, plan)
+            way = _beside if plan.recreation.incoming else _in_place
+            comparison, previous = way(operation, plan)
         except (OpsError, KeyboardInterrupt) as error:
             raise _failed(operation, error, plan.recreation.old_oid) from error
     restarted = _start_writers(operation)
@@ -75,7 +76,7 @@ def restore(
         tables=comparison.tables if comparison else None,
         rows=comparison.rows if comparison else None,
         stripped=comparison.stripped if comparison else (),
-        previous=plan.recreation.previous if plan.recreation.old_oid else None,
+        previous=previous,
         restarted=restarted,
         phases=operation.phases.done,
         warnings=operation.phases.warnings,
@@ -101,8 +102,8 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
     return plan
 
 
-def undo_restore(operation: Operation) -> tuple[str, str]:
-    """Swap the newest previous database back in; return its name, and the one that the live one has now."""
+def undo_restore(operation: Operation) -> tuple[str, str | None]:
+    """Swap the newest previous database back in; return its name, and the one that the live one has now, if any."""
     before = oid_of(operation, operation.database)
     try:
         with operation.phases.phase("stop writers") as step:
@@ -156,8 +157,8 @@ def _warn_of_writers(operation: Operation) -> None:
             )
 
 
-def _beside(operation: Operation, plan: Plan) -> Comparison | None:
-    """Restore beside the live database, prove it, and swap."""
+def _beside(operation: Operation, plan: Plan) -> tuple[Comparison | None, str | None]:
+    """Restore beside the live database, prove it, and swap; return what was compared, and the old one's name."""
     phases, database = operation.phases, operation.database
     with phases.phase("restore") as step:
         made = restore_incoming(operation, plan.recreation, step.advanced)
@@ -168,14 +169,14 @@ def _beside(operation: Operation, plan: Plan) -> Comparison | None:
     with phases.phase("stop writers") as step:
         step.detail = ", ".join(stop_writers(operation)) or "none runs"
     with phases.phase("swap") as step:
-        swap(operation, made)
+        previous = swap(operation, made)
         finished(operation)
-        step.detail = f"{database} is the restored one" + (f", {made.previous} the old one" if made.old_oid else "")
-    return comparison
+        step.detail = f"{database} is the restored one" + (f", {previous} the old one" if previous else "")
+    return comparison, previous
 
 
-def _in_place(operation: Operation, plan: Plan) -> Comparison | None:
-    """Drop the live database and make it anew: the old contract."""
+def _in_place(operation: Operation, plan: Plan) -> tuple[Comparison | None, None]:
+    """Drop the live database and make it anew, the old contract; return what was compared. No old one is left."""
     with operation.phases.phase("stop writers") as step:
         step.detail = ", ".join(stop_writers(operation)) or "none runs"
     with operation.phases.phase("restore") as step:
@@ -184,7 +185,7 @@ def _in_place(operation: Operation, plan: Plan) -> Comparison | None:
         comparison = verify_recreated(operation, plan.recreation, step.advanced)
         report_comparison(step, comparison)
         finished(operation)
-    return comparison
+    return comparison, None
 
 
 def report_comparison(step: Step, comparison: Comparison | None) -> None:

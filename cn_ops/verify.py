@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.errors import RUN_AGAIN, UsageError, saying
+from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
+from cn_ops.files import remove
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
@@ -40,17 +42,11 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
             hint="`inv restore --dry-run` reads a dump in full; `inv backup` makes a generation that can be proven",
         )
     began = time.monotonic()
-    with saying(NOT_PROVEN, RUN_AGAIN), stack.scratch() as server:
-        with phases.phase("check") as step:
-            check_source(server, source, step.advanced_bytes)
-            step.detail = source.path.name
-        recreation = _recreation(generation, manifest)
-        with phases.phase("restore") as step:
-            version = _restore(server, generation, recreation, settings.after, step.advanced)
-            step.detail = "into a scratch server"
-        with phases.phase("compare") as step:
-            comparison = _compare(server, generation, recreation, step.advanced)
-            step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
+    try:
+        version, comparison = _prove_in_scratch(stack, source, generation, manifest, settings, phases)
+    except VerificationFailed:
+        remove(generation.proof_file)  # whatever an earlier verification has found does not hold any more
+        raise
     with (
         saying("the live database was not touched; the proof is not on record", RUN_AGAIN),
         phases.phase("record") as step,
@@ -63,7 +59,7 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
             tables=comparison.tables,
             rows=comparison.rows,
         )
-        write_proof(generation.proof_file, proof)
+        _record(generation, proof)
         step.detail = generation.proof_file.name
     return VerifyResult(generation, proof, phases.done, phases.warnings)
 
@@ -88,6 +84,45 @@ def due(generations: Sequence[Generation], older_than: timedelta | None, now: da
     )
 
 
+def _prove_in_scratch(
+    stack: Stack,
+    source: Source,
+    generation: Generation,
+    manifest: Manifest,
+    settings: RestoreSettings,
+    phases: Phases,
+) -> tuple[str, Comparison]:
+    """Restore into a scratch server and compare; return the server's version and what was compared."""
+    with saying(NOT_PROVEN, RUN_AGAIN), ExitStack() as held:
+        with phases.phase("scratch server") as step:
+            server = held.enter_context(stack.scratch())
+            with session(server, MAINTENANCE_DATABASE) as connection:
+                version = step.detail = server_version(connection)
+        with phases.phase("check") as step:
+            check_source(server, source, step.advanced_bytes)
+            step.detail = source.path.name
+        recreation = _recreation(generation, manifest)
+        with phases.phase("restore") as step:
+            _restore(server, generation, recreation, settings.after, step.advanced)
+            step.detail = "into the scratch server"
+        with phases.phase("compare") as step:
+            comparison = _compare(server, generation, recreation, step.advanced)
+            step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
+    return version, comparison
+
+
+def _record(generation: Generation, proof: Proof) -> None:
+    """Put a proof beside its dump. No lock is held: whoever prunes meanwhile removes the manifest first."""
+    write_proof(generation.proof_file, proof)
+    if not generation.manifest_file.exists():
+        remove(generation.proof_file)
+        raise OperationFailed(
+            f"the generation {generation.id} was removed while it was verified",
+            state="the live database was not touched; nothing is left of the generation",
+            hint="verify another: `inv backups` lists them",
+        )
+
+
 def _recreation(generation: Generation, manifest: Manifest) -> Recreation:
     return Recreation(
         dump=str(generation.dump),
@@ -106,17 +141,14 @@ def _restore(
     recreation: Recreation,
     after: Sequence[Path],
     said: Callable[[str], None],
-) -> str:
+) -> None:
     said("globals")
     bring_roles(server, generation)
-    with session(server, MAINTENANCE_DATABASE) as connection:
-        version = server_version(connection)
     said("create")
     with session(server, maintenance_database(recreation.database)) as connection:
         alter.drop(connection, recreation.database)
         alter.create(connection, recreation.database, recreation.properties)
     fill(server, recreation, after, said)
-    return version
 
 
 def _compare(

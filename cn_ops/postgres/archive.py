@@ -19,6 +19,8 @@ from cn_ops.stack import Server
 # A tool that was killed says nothing of the dump: by SIGKILL or SIGTERM, here or in a container.
 KILLED = (-9, -15, 137, 143)
 CUSTOM_MAGIC = b"PGDMP"
+# What pg_restore says of an archive whose format its version does not know yet.
+NEWER_FORMAT = "unsupported version"
 # How other files that people take for a dump begin, and what they are.
 LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
     (
@@ -150,7 +152,14 @@ def _unreadable(server: Server, path: Path, error: ProcessFailed) -> OpsError:
     if error.completed.exit_code in KILLED:
         return error.with_state("nothing was changed").with_hint("something killed it: is there enough memory?")
     # A stack that cannot run the tool at all would make every dump look damaged: that raises here.
-    server.tool(["pg_restore", "--version"])
+    version = server.tool(["pg_restore", "--version"]).stdout.strip()
+    if NEWER_FORMAT in error.evidence:
+        return UsageError(
+            f"the dump {path} was made by a newer pg_dump than {version} can read",
+            state="nothing was changed",
+            hint="restore it into a server of the version that it comes from, or of a newer one",
+            evidence=error.evidence,
+        )
     return VerificationFailed(
         f"the dump {path} is damaged: pg_restore cannot read all of it",
         state="nothing was changed",

@@ -42,4 +42,5 @@ def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     elif dry_run:
         show(f"{back} would become {operation.database}; nothing was changed")
     else:
-        show(f"{back} is {operation.database} again; what the restore had brought is {undone}")
+        brought = f"; what the restore had brought is {undone}" if undone else ""
+        show(f"{back} is {operation.database} again{brought}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.errors import UsageError
+from cn_ops.errors import UsageError, VerificationFailed
 from cn_ops.files import lock, private_folder
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
@@ -38,17 +38,37 @@ def chosen(settings: Settings, dump: str, days: int | None, *, every: bool) -> t
 
 
 def run_verify(ready: Prepared, sources: Sequence[Source]) -> tuple[VerifyResult, ...]:
-    """Verify one after the other; one scratch server of a stack at a time."""
+    """Verify one after the other, in one scratch server of the stack at a time.
+
+    Raises ``VerificationFailed`` at the end for all that are not proven: one damaged one says nothing of the next.
+    """
     settings = ready.loaded.settings
     choice = ready.choose()
     private_folder(settings.state)
-    results = []
+    results: list[VerifyResult] = []
+    failures: list[tuple[Source, VerificationFailed]] = []
     # A lock of its own: a long verification must not keep the nightly backup from running.
     with lock(settings.state / f"{choice.stack.name}.verify.lock", "verify"):
         for source in sources:
             ready.progress.said(source.path.name)
-            results.append(verify(choice.stack, source, settings.restore, Phases(ready.progress)))
+            try:
+                results.append(verify(choice.stack, source, settings.restore, Phases(ready.progress)))
+            except VerificationFailed as error:
+                failures.append((source, error))
+    if failures:
+        raise _not_proven(failures, len(sources))
     return tuple(results)
+
+
+def _not_proven(failures: Sequence[tuple[Source, VerificationFailed]], tried: int) -> VerificationFailed:
+    if tried == 1:
+        return failures[0][1]
+    return VerificationFailed(
+        f"{len(failures)} of {tried} generations are not proven",
+        state="the live database was not touched; the others are proven, and that is on record",
+        hint="make a new backup and verify that; look at one alone with `inv verify --dump=ID`",
+        evidence="\n".join(f"{source.path.name}: {error.message}\n{error.evidence}" for source, error in failures),
+    )
 
 
 def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparison:

@@ -99,6 +99,13 @@ def test_dump_of_a_newer_server_is_refused_by_its_own_header(site: Node, whole: 
     assert version in error.message
 
 
+def test_dump_of_a_newer_pg_dump_is_not_called_damaged(site: Node, whole: bytes, untouched: Untouched) -> None:
+    minor_version = 6  # of the archive's format, after the mark and the major one
+    newer = whole[:minor_version] + bytes([99]) + whole[minor_version + 1 :]
+    error = untouched(by_hand(site, newer), UsageError, "a newer pg_dump")
+    assert "1.99" in error.evidence
+
+
 def test_dump_that_is_missing_empty_or_something_else(site: Node, untouched: Untouched) -> None:
     untouched("gone.dump", UsageError, "not there")
     untouched(by_hand(site, b""), VerificationFailed, "empty")

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from cn_ops.errors import ExitCode, OpsError, UsageError, VerificationFailed
+from cn_ops.generations import read_catalogue
 from cn_ops.names import Beside
 from cn_ops.postgres.scratch import scratch_database
 from cn_ops.restore import undo_restore
@@ -217,7 +219,7 @@ def test_what_settings_leave_out_is_told_and_the_rest_is_proven(new_site: NewSit
         site.rows("CREATE TABLE public.words (w varchar CHECK (w IN ('a', 'b')))")  # reads otherwise afterwards
         back_up(site)
         site.rows(
-            "ALTER TABLE cn_relay.events OWNER TO CURRENT_USER; REVOKE ALL ON cn_relay.events FROM " + f'"{role}"'
+            f'ALTER TABLE cn_relay.events OWNER TO CURRENT_USER; REVOKE ALL ON cn_relay.event_topics FROM "{role}"'
         )
         execute(server, "DROP ROLE {}", role)
         result = bring_back(site)
@@ -240,6 +242,57 @@ def test_role_that_is_gone_keeps_the_live_database_as_it_was(site: Node, server:
         bring_back(site)
     assert tells_everything(failed.value)
     assert (site.content(), databases(site), site.journal) == (before, names, None)
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_what_an_interrupted_drop_has_left_is_no_old_database_to_keep(
+    with_manifest: bool, site: Node, server: EmbeddedStack
+) -> None:
+    before = site.content()
+    dump: str | Path = back_up(site).dump
+    if not with_manifest:
+        dump = site.folder / "by hand.dump"
+        dump.write_bytes(read_catalogue(site.backups, "node").generations[0].dump.read_bytes())
+    execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{site.database}'")
+    result = bring_back(site, dump)
+    assert site.content() == before
+    assert result.previous is None
+    assert beside_it(site, Beside.PREVIOUS) == beside_it(site, Beside.INCOMING) == ()
+    assert site.journal is None
+
+
+def test_undo_replaces_what_an_interrupted_drop_has_left(site: Node, server: EmbeddedStack) -> None:
+    back_up(site)
+    site.rows(CHANGE)
+    old = site.content()
+    bring_back(site)
+    execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{site.database}'")
+    with site.operation("restore --undo") as operation:
+        assert undo_restore(operation)[1] is None
+    assert site.content() == old
+    assert beside_it(site, Beside.PREVIOUS) == beside_it(site, Beside.INCOMING) == ()
+
+
+def test_role_that_has_changed_since_keeps_no_restore_from_its_swap_and_is_told(
+    site: Node, server: EmbeddedStack
+) -> None:
+    """Roles belong to the server: no restore changes them, and a comparison on demand names them."""
+    role, group = (f"{site.database}_{name}" for name in ("owner", "group"))
+    execute(server, "CREATE ROLE {}", role)
+    execute(server, "CREATE ROLE {}", group)
+    try:
+        site.rows(f'ALTER TABLE cn_relay.events OWNER TO "{role}"')
+        back_up(site)
+        execute(server, "GRANT {} TO {}", group, role)
+        assert site.run("compare").returncode == ExitCode.NOT_EQUAL
+        (told,) = bring_back(site).stripped
+        assert told.startswith(f"the server's role {role}, which was")
+        assert group in told
+    finally:
+        for (name,) in site.rows("SELECT datname FROM pg_database WHERE datallowconn", "postgres"):
+            if name.startswith(site.database):
+                site.rows(f'REASSIGN OWNED BY "{role}" TO CURRENT_USER; DROP OWNED BY "{role}"', name)
+        execute(server, "DROP ROLE {}, {}", role, group)
 
 
 def test_scratch_of_a_command_that_is_gone_is_dropped_and_that_of_another_is_not(site: Node) -> None:

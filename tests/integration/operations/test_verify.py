@@ -16,7 +16,7 @@ import pytest
 
 from cn_ops.errors import ExitCode, OpsError, UsageError, VerificationFailed
 from cn_ops.files import lock
-from cn_ops.generations import read_catalogue
+from cn_ops.generations import read_catalogue, remove_generation
 from cn_ops.model import Generation, GenerationState, VerifyResult
 from cn_ops.phases import Phases, Silent
 from cn_ops.source import find_source
@@ -37,6 +37,13 @@ def verify_it(site: Node, dump: str = "latest") -> VerifyResult:
 def only(site: Node) -> Generation:
     (one,) = read_catalogue(site.backups, "node").generations
     return one
+
+
+def flip(dump: Path, place: float) -> None:
+    """Flip one bit of a dump, at a share of its length."""
+    content = bytearray(dump.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    dump.write_bytes(content)
 
 
 def scratch_home(site: Node) -> Path:
@@ -109,10 +116,7 @@ def test_live_database_is_not_touched(proven: Node) -> None:
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
 def test_dump_with_one_bit_flipped_is_not_proven(place: float, proven: Node) -> None:
-    dump = only(proven).dump
-    content = bytearray(dump.read_bytes())
-    content[int(len(content) * place)] ^= 1
-    dump.write_bytes(content)
+    flip(only(proven).dump, place)
     with pytest.raises(OpsError) as failed:
         verify_it(proven)
     assert failed.value.exit_code is ExitCode.NOT_EQUAL
@@ -141,6 +145,49 @@ def test_generation_that_was_proven_and_is_changed_afterwards_is_proven_no_more(
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "sha256": "0" * 64}))
     assert only(proven).state is GenerationState.COMPLETE
+
+
+def test_generation_that_was_proven_and_fails_later_is_proven_no_more(proven: Node) -> None:
+    verify_it(proven)
+    generation = only(proven)
+    assert generation.state is GenerationState.PROVEN
+    flip(generation.dump, 0.5)
+    with pytest.raises(VerificationFailed):
+        verify_it(proven)
+    assert not generation.proof_file.exists()
+
+
+def test_generation_that_is_pruned_meanwhile_leaves_no_proof_behind(proven: Node) -> None:
+    generation = only(proven)
+
+    class Pruning(Silent):
+        """Removes the generation when it is proven, before that is on record."""
+
+        def began(self, name: str) -> None:
+            if name == "record":
+                remove_generation(generation)
+
+    source = find_source(proven.settings.backup, "latest", proven.folder)
+    with pytest.raises(OpsError, match="was removed while it was verified") as failed:
+        verify(proven.stack, source, proven.settings.restore, Phases(Pruning()))
+    assert tells_everything(failed.value)
+    assert proven.backup_files() == set()
+
+
+def test_all_are_verified_even_if_one_of_them_fails(proven: Node) -> None:
+    first = only(proven)
+    second = back_up(proven).generation
+    third = back_up(proven).generation
+    flip(second.dump, 0.5)
+    done = proven.run("verify", "--all", "--json")
+    assert done.returncode == ExitCode.NOT_EQUAL
+    error = json.loads(done.stdout)["error"]
+    assert "1 of 3 generations" in error["message"]
+    assert second.id in error["evidence"]
+    states = {one.id: one.state for one in read_catalogue(proven.backups, "node").generations}
+    proof = {GenerationState.PROVEN}
+    assert {states[first.id], states[third.id]} == proof
+    assert states[second.id] is not GenerationState.PROVEN
 
 
 def test_dump_without_a_manifest_cannot_be_proven(proven: Node) -> None:
