@@ -96,7 +96,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
         plan = _plan(operation, source, recreation, checked.archive.size_bytes)
         _check_space(operation, plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
-    _warn_of_writers(operation)
+        _warn_of_writers(operation)
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan

@@ -27,6 +27,7 @@ import cn_ops.application
 import cn_ops.drill_phases
 import cn_ops.files
 import cn_ops.postgres.dump
+import cn_ops.stack.compose
 import cn_ops.stack.embedded
 from cn_ops import process, process_group
 from cn_ops.errors import OperationFailed, TimedOut
@@ -192,7 +193,7 @@ class Faultline:
         setattr(owner, name, effect)
 
     def _install_application(self) -> None:
-        for module in (cn_ops.stack.embedded, cn_ops.drill_phases):
+        for module in (cn_ops.stack.embedded, cn_ops.stack.compose, cn_ops.drill_phases):
             original = module.wait_healthy
 
             def healthy(url: str, *arguments: Any, original: Any = original, **options: Any) -> Any:

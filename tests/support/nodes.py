@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +27,9 @@ from cn_ops.phases import Phases, Silent
 from cn_ops.report.progress import Progress
 from cn_ops.settings import Settings
 from cn_ops.settings.load import load
-from cn_ops.stack import Server
+from cn_ops.stack import Server, Stack
 from cn_ops.stack.choose import Choice
+from cn_ops.stack.compose import ComposeStack
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import ledger
 from tests.support.leftovers import run_id
@@ -80,8 +82,8 @@ def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return result
 
 
-class Node:
-    """A project's folder and its embedded stack."""
+class AnyNode(ABC):
+    """A project's folder and its stack."""
 
     def __init__(self, folder: Path, document: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -89,7 +91,6 @@ class Node:
         (folder / "tasks.py").write_text(TASKS)
         self._document = document
         self.settings = self._written()
-        self._cleaned_by = self.settings
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change the settings."""
@@ -101,9 +102,9 @@ class Node:
         return load(self.folder, {}).settings
 
     @property
-    def stack(self) -> EmbeddedStack:
+    @abstractmethod
+    def stack(self) -> Stack:
         """The stack."""
-        return EmbeddedStack(self.settings)
 
     @property
     def database(self) -> str:
@@ -181,9 +182,31 @@ class Node:
         """Return rows and hash of every table of the live database."""
         return content(self.stack, self.database)
 
+
+class Node(AnyNode):
+    """A project's folder and its embedded stack."""
+
+    def __init__(self, folder: Path, document: Mapping[str, Any]) -> None:
+        super().__init__(folder, document)
+        self._cleaned_by = self.settings
+
+    @property
+    def stack(self) -> EmbeddedStack:
+        """The stack."""
+        return EmbeddedStack(self.settings)
+
     def clean(self) -> None:
         """End everything and remove the cluster."""
         EmbeddedStack(self._cleaned_by).down(volumes=True)
+
+
+class ComposeNode(AnyNode):
+    """A project's folder and its compose stack."""
+
+    @property
+    def stack(self) -> ComposeStack:
+        """The stack."""
+        return ComposeStack(self.settings)
 
 
 def connected(stack: Server, database: str) -> psycopg.Connection[tuple[Any, ...]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sweep.commands import COMMANDS
 from tests.integration.sweep.conftest import Swept
+from tests.support.sweep.commands import COMMANDS
 
 SAMPLE = 8
 

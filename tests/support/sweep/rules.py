@@ -13,7 +13,7 @@ from cn_ops.generations import read_catalogue
 from cn_ops.journal import Intent
 from cn_ops.model import Catalogue
 from cn_ops.names import Beside, beside_pattern
-from tests.integration.sweep.site import DATABASE, FOREIGN, OLDER, PREFIX, SERVER, WRITERS, Site
+from tests.support.sweep.site import DATABASE, FOREIGN, OLDER, PREFIX, SERVER, WRITERS, Site
 
 # What people must never see: it says that a fault was not thought of.
 UNEXPECTED = re.compile(r"this is a bug|Traceback|unexpected: ")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.integration.sweep.rules import RANDOM, broken_at_the_end, broken_by_a_fault, unsaid
-from tests.integration.sweep.site import Site
+import pytest
+
 from tests.support.faultline import KILLED_AFTER, Position
 from tests.support.forker import Ended
+from tests.support.sweep.rules import RANDOM, broken_at_the_end, broken_by_a_fault, unsaid
+from tests.support.sweep.site import Site
 
 # Rules that are about one command only.
 More = Callable[[Site, Ended], Iterator[str]]
@@ -94,6 +97,21 @@ def sweep(site: Site, command: Command, tried: Sequence[Case], said: Callable[[s
         if problems:
             site.begin_anew()
     return outcome
+
+
+def sweep_command(site: Site, command: Command, count: int, config: pytest.Config) -> None:
+    """Try some faults of a command, or all with `--sweep=all`, and fail with all rules that were broken."""
+    site.begin(drifted=command.drifted)
+    clean = site.run(command.argv)
+    assert clean.code == 0, clean.text
+    every = cases(clean.positions)
+    seed = int(config.getoption("randomly_seed", 0))
+    tried = every if config.getoption("sweep") == "all" else sample(every, count, seed)
+    outcome = sweep(site, command, tried)
+    found = f"{len(clean.positions)} positions, {len(every)} faults, {outcome.tried} tried"
+    sys.stdout.write(f"{found}: {dict(sorted(outcome.codes.items()))}\n")
+    assert outcome.tried >= min(count, len(every))
+    assert not outcome.failures, f"seed {seed}:\n" + "\n".join(outcome.failures)
 
 
 def _problems(site: Site, command: Command, case: Case, outcome: Outcome, *, heals_first: bool) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.integration.sweep.cases import Command
-from tests.integration.sweep.rules import catalogue, proofs
-from tests.integration.sweep.site import DATABASE, KEPT, OLDER, Site
 from tests.support.forker import Ended
+from tests.support.sweep.cases import Command
+from tests.support.sweep.rules import catalogue, proofs
+from tests.support.sweep.site import DATABASE, KEPT, OLDER, Site
 
 
 def _a_new_generation(site: Site, _: Ended) -> Iterator[str]:

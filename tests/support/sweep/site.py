@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.generations import read_catalogue
 from cn_ops.operation import journal_path
 from cn_ops.postgres.fingerprint import take
+from cn_ops.stack import Stack
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import nodes
 from tests.support.forker import Ended, Forker
-from tests.support.nodes import Node
+from tests.support.leftovers import project_prefix
+from tests.support.nodes import AnyNode, ComposeNode, Node
 from tests.support.operations import back_up, bring_back, execute
+from tests.support.stacks import free_port
 
 DATABASE, PRISTINE = "the live one", "pristine"
 IDLE_SERVICE = str(Path(nodes.__file__).with_name("idle_service.py"))
 SERVER, WRITERS = "sweep-postgres", ("sweep-api", "sweep-clock")
 PREFIX = "sweep"
+COMPOSE_FILE = "sweep.yml"
 KEPT = 2
 OLDER = ("20250101-000000", "20250102-000000", "20250103-000000")
 FOREIGN = "somebody's notes.txt"
@@ -44,18 +51,16 @@ PROPERTIES = (
 DRIFT = "DELETE FROM s.entries WHERE id % 2 = 0"
 
 
-def document(directory: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+def document(stack: Mapping[str, Any], application: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings."""
-    command = ["{python}", "-I", "-S", IDLE_SERVICE, "{port}"]
-    ordinary = {
+    return {
         "stack": {
-            "kind": "embedded",
-            "embedded": {"directory": str(directory), "services": {name: {"command": command} for name in WRITERS}},
-            "postgres": {"service": SERVER, "database": DATABASE, "user": "sweeper", "deadline": 20},
+            "postgres": {"service": SERVER, "database": DATABASE, "user": "sweeper", "deadline": 60},
             "writers": list(WRITERS),
             "stop_deadline": 5,
+            **stack,
         },
-        "application": {"deadline": 20, "read_path": None},
+        "application": {"deadline": 20, "read_path": None, **application},
         "backup": {"prefix": PREFIX, "directory": "the backups", "compress": "1", "generations": KEPT},
         "drill": {
             "count_table": "s.entries",
@@ -64,7 +69,39 @@ def document(directory: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
             **dict.fromkeys(("seed", "invite", "cleanup")),
         },
     }
-    return nodes.merged(ordinary, changes)
+
+
+def embedded(directory: Path) -> dict[str, Any]:
+    """Return the settings of an embedded stack."""
+    command = ["{python}", "-I", "-S", IDLE_SERVICE, "{port}"]
+    services = {name: {"command": command} for name in WRITERS}
+    return document({"kind": "embedded", "embedded": {"directory": str(directory), "services": services}}, {})
+
+
+def compose(project: str, port: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a compose stack, and its compose file."""
+    settings = document(
+        {
+            "kind": "compose",
+            "disposable": True,
+            "compose": {"files": [COMPOSE_FILE], "project": project},
+        },
+        {"base_url": f"http://127.0.0.1:{port}"},
+    )
+    writer = {"image": "${CN_OPS_PYTHON_IMAGE:-python:3.13-slim}", "init": True}
+    serve = "mkdir -p /tmp/www && echo ok > /tmp/www/healthz && exec python3 -m http.server --directory /tmp/www 8080"
+    services = {
+        SERVER: {
+            "image": "${CN_OPS_POSTGRES_IMAGE:-postgres:17}",
+            "init": True,
+            "command": ["postgres", "-c", "fsync=off"],
+            "environment": {"POSTGRES_USER": "sweeper", "POSTGRES_DB": DATABASE, "POSTGRES_PASSWORD": project},
+            "volumes": ["data:/var/lib/postgresql/data"],
+        },
+        WRITERS[0]: {**writer, "command": ["sh", "-c", serve], "ports": [f"127.0.0.1:{port}:8080"]},
+        WRITERS[1]: {**writer, "command": ["sleep", "infinity"]},
+    }
+    return settings, {"services": services, "volumes": {"data": None}}
 
 
 @dataclass(frozen=True)
@@ -79,7 +116,7 @@ class Known:
 class Site:
     """A node whose commands run with a fault."""
 
-    def __init__(self, node: Node, forker: Forker) -> None:
+    def __init__(self, node: AnyNode, forker: Forker) -> None:
         self.node = node
         self._forker = forker
         self._saved = node.folder / "saved backups"
@@ -88,7 +125,7 @@ class Site:
         self.live = self.known.dumped
 
     @property
-    def stack(self) -> EmbeddedStack:
+    def stack(self) -> Stack:
         """The stack."""
         return self.node.stack
 
@@ -121,7 +158,7 @@ class Site:
             left.unlink()
         shutil.rmtree(self.node.backups)
         shutil.copytree(self._saved, self.node.backups)
-        self.stack.start((SERVER, *WRITERS))
+        self._start()
         for name in self.databases():
             if name != DATABASE:
                 execute(self.stack, "DROP DATABASE {} WITH (FORCE)", name)
@@ -136,13 +173,17 @@ class Site:
         """End what a failed case may have left, and make the database again."""
         self.stack.down(volumes=False)
         self.journal_file.unlink(missing_ok=True)
-        self.stack.start((SERVER, *WRITERS))
+        self._start()
         for name in self.databases():
             execute(self.stack, "ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
         self._make_database(drifted=False)
 
+    def _start(self) -> None:
+        self.stack.start_postgres()
+        self.stack.up(WRITERS)
+
     def _prepare(self) -> Known:
-        self.stack.start((SERVER, *WRITERS))
+        self._start()
         for statement in PROPERTIES:
             execute(self.stack, statement, DATABASE)
         self.node.rows(SCHEMA)
@@ -177,15 +218,26 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, **changes: Any) -> Iterator[Site]:
-    """Give a site of its own, and remove everything of it."""
-    home = folder / "the state"
-    forker = Forker()
-    node = Node(folder / "a site", document(home, changes))
+def embedded_site(folder: Path) -> Iterator[Site]:
+    """Give a site of its own on an embedded stack, and remove everything of it."""
+    node = Node(folder / "a site", embedded(folder / "the state"))
     try:
         # The cluster need not survive a power cut, and nothing here cuts the power.
         EmbeddedStack(node.settings, configuration="fsync = off\nmax_wal_size = 4GB\n").start_postgres()
-        yield Site(node, forker)
+        with closing(Forker()) as forker:
+            yield Site(node, forker)
     finally:
-        forker.close()
         node.clean()
+
+
+@contextmanager
+def compose_site(folder: Path) -> Iterator[Site]:
+    """Give a site of its own on a compose stack, and remove everything of it."""
+    settings, file = compose(f"{project_prefix()}-{uuid.uuid4().hex[:8]}", free_port())
+    node = ComposeNode(folder / "a site", settings)
+    (node.folder / COMPOSE_FILE).write_text(yaml.safe_dump(file))
+    try:
+        with closing(Forker()) as forker:
+            yield Site(node, forker)
+    finally:
+        node.stack.down(volumes=True)
