@@ -11,14 +11,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.errors import MissingError, UsageError, VerificationFailed
 from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, is_another_cluster, oid_of, verify
+from cn_ops.replacement import fill, finished, is_another_cluster, is_valid, oid_of, verify
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
@@ -95,6 +95,25 @@ def databases_beside(operation: Operation, kind: Beside) -> tuple[str, ...]:
             (sort_key(match[1]), name) for name in db.databases(connection) if (match := pattern.fullmatch(name))
         ]
     return tuple(name for _, name in sorted(found, reverse=True))
+
+
+def require_live(operation: Operation) -> None:
+    """Raise ``MissingError`` unless the live database is there and can be used.
+
+    Without it, what earlier restores left beside it may be all that is left of its data.
+    """
+    database = operation.database
+    if oid_of(operation, database) is None:
+        problem = "is not there"
+    elif not is_valid(operation, database):
+        problem = "is what an interrupted DROP DATABASE has left"
+    else:
+        return
+    raise MissingError(
+        f"the live database {database!r} {problem}: what earlier restores left may be the only copy of its data",
+        state="nothing was dropped",
+        hint="`inv restore --undo` swaps the newest previous one in, `inv restore --dump=…` restores a generation",
+    )
 
 
 def drop_beside(operation: Operation, names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, oid_of, plan_recreation
-from cn_ops.source import Source, check_source, find_source
+from cn_ops.source import Source, check_source, find_source, foreign_database
 from cn_ops.text import readable_bytes
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
@@ -89,6 +89,8 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
         source = find_source(operation.settings.backup, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
+        if foreign := foreign_database(source, operation.database, wanted):
+            operation.phases.warn(foreign)
         _require_server(operation)
         check_tools(operation.stack, restoring=True, force=force_version)
         checked = check_source(operation.stack, source, step.advanced_bytes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
-from cn_ops.model import Catalogue, Decision, Generation
+from cn_ops.model import Catalogue, Decision, Generation, GenerationState
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,32 @@ class Retention:
 def decide(catalogue: Catalogue, keep: Keep) -> Retention:
     """Decide for every complete generation, the newest first; ``keep.last`` must be at least 1.
 
-    Damaged and foreign files are no part of it: they are neither counted nor removed. The newest complete and
-    the newest proven generation are always kept, and all are while the newest is suspicious.
+    Damaged and foreign files are no part of it: they are neither counted nor removed. Generations of another
+    database are counted for themselves: a folder may be shared. Of each the newest complete
+    and the newest proven generation are always kept, and all are while the newest is suspicious.
     """
     if keep.last < 1:
         raise ValueError(f"keep must be at least 1, got {keep.last}")
     complete = catalogue.complete
+    by_database: dict[object, list[Generation]] = {}
+    for one in complete:
+        by_database.setdefault(one.manifest and one.manifest.database, []).append(one)
+    decided = [_decide_alike(tuple(alike), keep) for alike in by_database.values()]
+    decisions = {decision.generation.id: decision for one in decided for decision in one.decisions}
+    return Retention(
+        tuple(decisions[one.id] for one in complete),
+        next((one.suspicion for one in decided if one.suspicion), None),
+    )
+
+
+def _decide_alike(complete: tuple[Generation, ...], keep: Keep) -> Retention:
+    """Decide for the generations of one database."""
     reasons: dict[str, str] = {}
-    for one in catalogue.proven[:1]:
+    # A fall is told once, of the first generation after it: what was before must outlast the next ones as well.
+    for after, before in pairwise(complete):
+        if _suspicion((after, before), keep.suspicious_share):
+            reasons[before.id] = "the last before the size or the rows fell, until `inv prune --trust`"
+    for one in [one for one in complete if one.state is GenerationState.PROVEN][:1]:
         reasons[one.id] = "the newest proven"
     for name, count, period in (
         ("month", keep.monthly, lambda at: (at.year, at.month)),

@@ -18,6 +18,8 @@ from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
 SHOWN_IDS = 5
+# What `--dump` may say instead of naming one.
+CHOSEN = ("latest", "latest-proven", "random")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,25 @@ def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
             hint="use another: `inv backups`",
         )
     return Source(generation.dump, generation)
+
+
+def foreign_database(source: Source, database: str, wanted: str) -> str:
+    """Return what to warn of when a generation is of another database, or nothing.
+
+    Raises ``UsageError`` unless somebody has named that very generation: in a folder that is shared the newest one
+    is the newest of any database.
+    """
+    manifest = source.manifest
+    if manifest is None or manifest.database == database:
+        return ""
+    said = f"the generation {manifest.id} is of the database {manifest.database!r}, not of {database!r}"
+    if wanted in CHOSEN:
+        raise UsageError(
+            said,
+            state="nothing was changed",
+            hint=f"if you mean it: --dump={manifest.id}; a backup.prefix for each database keeps them apart",
+        )
+    return said
 
 
 def check_source(server: Server, source: Source, advanced: Callable[[int], None]) -> CheckedSource:

@@ -35,7 +35,11 @@ def drop(connection: psycopg.Connection, database: str) -> None:
     if out_of_reach(connection, database):
         end_sessions(connection, database)
     _drop_subscriptions(connection, database)
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+    name = sql.Identifier(database)
+    template = connection.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", (database,))
+    if template.rowcount:
+        connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def _drop_subscriptions(connection: psycopg.Connection, database: str) -> None:

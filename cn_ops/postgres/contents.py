@@ -40,7 +40,7 @@ ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
 _MATERIALIZED_VIEWS = f"""
-SELECT n.nspname || '.' || c.relname, c.relispopulated
+SELECT n.nspname, c.relname, c.relispopulated
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm' AND {_USER_SCHEMA} ORDER BY 1
 """  # noqa: S608 - constants only
@@ -54,21 +54,27 @@ WHERE c.relpersistence <> 't' AND {_USER_SCHEMA} AND NOT EXISTS (
   AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{{}}')))
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
-# Opening for reading is enough, and INV_READ (0x40000) obeys the transaction's snapshot.
+# Opening for reading is enough, and INV_READ (0x40000) obeys the transaction's snapshot. What is opened is closed:
+# the server looks for a free descriptor one by one, and many open ones would take time by their square.
 _LARGE_OBJECTS = """
 SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint) FROM (
   SELECT md5(m.oid::text || ' ' || (
     SELECT string_agg(md5(lo_get(m.oid, i * %(chunk)s, %(chunk)s::int)), ' ' ORDER BY i)
-    FROM generate_series(0, lo_lseek64(lo_open(m.oid, 262144), 0, 2) / %(chunk)s) AS i)) AS h
+    FROM generate_series(0, (
+      SELECT CASE lo_close(open.fd) WHEN 0 THEN open.size END FROM (
+        SELECT one.fd, lo_lseek64(one.fd, 0, 2) AS size
+        FROM (SELECT lo_open(m.oid, 262144) AS fd OFFSET 0) AS one OFFSET 0) AS open) / %(chunk)s) AS i)) AS h
   FROM pg_catalog.pg_largeobject_metadata AS m OFFSET 0) AS one
 """
+# Comments are joined: obj_description() would read all of them for each object, since indexes are not to be used.
 _LARGE_OBJECT_ATTRIBUTES = """
 SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint) FROM (
-  SELECT md5(ROW(m.oid, pg_get_userbyid(m.lomowner), obj_description(m.oid, 'pg_largeobject'), (
+  SELECT md5(ROW(m.oid, pg_get_userbyid(m.lomowner), d.description, (
     SELECT array_agg(ROW(CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type,
                          a.is_grantable)::text ORDER BY 1)
     FROM aclexplode(coalesce(m.lomacl, acldefault('L', m.lomowner))) AS a))::text) AS h
-  FROM pg_catalog.pg_largeobject_metadata AS m OFFSET 0) AS one
+  FROM pg_catalog.pg_largeobject_metadata AS m LEFT JOIN pg_catalog.pg_description AS d
+    ON d.objoid = m.oid AND d.classoid = 'pg_catalog.pg_largeobject'::regclass AND d.objsubid = 0 OFFSET 0) AS one
 """
 
 
@@ -121,7 +127,8 @@ def table_content(connection: psycopg.Connection, table: Table) -> TableContent:
 
 def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:
     """Return which materialised views hold rows."""
-    return tuple(MaterializedView(*row) for row in connection.execute(_MATERIALIZED_VIEWS.encode()))
+    rows = connection.execute(_MATERIALIZED_VIEWS.encode()).fetchall()
+    return tuple(sorted(MaterializedView(_shown(schema, name), populated) for schema, name, populated in rows))
 
 
 def sequences(connection: psycopg.Connection) -> tuple[SequenceState, ...]:
@@ -133,7 +140,7 @@ def sequences(connection: psycopg.Connection) -> tuple[SequenceState, ...]:
         ).fetchone()
         if row:
             value, is_called = row
-            found.append(SequenceState(f"{schema}.{name}", value, is_called, increment, value, is_called))
+            found.append(SequenceState(_shown(schema, name), value, is_called, increment, value, is_called))
     return tuple(found)
 
 
@@ -162,7 +169,12 @@ def _content(connection: psycopg.Connection, table: Table, method: str) -> Table
         sql.SQL(table.condition),  # the extension's own words, from its catalog entry
     )
     row = connection.execute(query).fetchone() or (0, None, None)
-    return TableContent(f"{table.schema}.{table.name}", int(row[0]), _hex(row[1:]), method)
+    return TableContent(_shown(table.schema, table.name), int(row[0]), _hex(row[1:]), method)
+
+
+def _shown(schema: str, name: str) -> str:
+    """Write `schema.name`, and what holds a dot in quotes: two tables must never have one name."""
+    return ".".join('"' + part.replace('"', '""') + '"' if set(part) & set('."') else part for part in (schema, name))
 
 
 def _hex(sums: Sequence[object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cn_ops.beside import databases_beside, drop_beside, newest_previous
+from cn_ops.beside import databases_beside, drop_beside, newest_previous, require_live
 from cn_ops.heal import heal
 from cn_ops.names import Beside
 from cn_ops.restore import undo_restore
@@ -15,8 +15,11 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     with locked("restore --finish", stack) as operation:
         operation.require_server()
         names = [name for kind in (Beside.PREVIOUS, Beside.INCOMING) for name in databases_beside(operation, kind)]
+        if names and dry_run:
+            require_live(operation)
         if names and not dry_run:
             heal(operation)
+            require_live(operation)
             confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
             with operation.phases.phase("drop") as step:
                 drop_beside(operation, names)

@@ -143,6 +143,31 @@ def test_damaged_generations_between_do_not_hide_a_fall() -> None:
     assert decide(found, Keep(1, suspicious_share=0.5)).suspicion
 
 
+def test_what_was_before_a_fall_outlasts_the_generations_after_it_until_they_are_trusted() -> None:
+    full = generation("20261120-030000", rows=9)
+    found = catalogue(*(generation(f"2026112{day}-030000", rows=0) for day in (4, 3, 2, 1)), full)
+    decided = decide(found, Keep(1, suspicious_share=0.5))
+    assert decided.suspicion is None
+    assert [one.generation.id for one in decided.decisions if one.keep] == ["20261124-030000", full.id]
+    again = catalogue(*(one.generation for one in decided.decisions if one.keep))
+    assert full in kept(again, Keep(1, suspicious_share=0.5))
+    assert full not in kept(found, Keep(1))
+
+
+def test_generations_of_each_database_are_counted_for_themselves() -> None:
+    other = [generation("20261122-030000", database="other"), generation("20261120-030000", database="other")]
+    found = catalogue(generation("20261124-030000"), generation("20261123-030000", rows=9), *other)
+    assert kept(found, Keep(1)) == [found.generations[0], other[0]]
+    # A small database beside a large one is no fall.
+    assert (
+        decide(
+            catalogue(generation("20261123-040000", database="other", rows=0), found.generations[1]),
+            Keep(1, suspicious_share=0.1),
+        ).suspicion
+        is None
+    )
+
+
 @pytest.mark.parametrize("keep", [0, -1, -1000])
 def test_keeping_none_is_refused(keep: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):

@@ -127,6 +127,45 @@ def test_undo_takes_the_last_restore_and_finish_drops_what_all_of_them_left(site
         site.rows(f'DROP DATABASE "{site.database}__previous_notes"', "postgres")
 
 
+@pytest.mark.parametrize("lost", ["dropped", "its drop interrupted"])
+def test_nothing_is_dropped_while_there_is_no_live_database(lost: str, site: Node, server: EmbeddedStack) -> None:
+    """What an earlier restore has replaced may be the only copy then."""
+    back_up(site)
+    bring_back(site)
+    (previous,) = beside_it(site, Beside.PREVIOUS)
+    if lost == "dropped":
+        execute(server, "DROP DATABASE {}", site.database)
+    else:
+        site.rows(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{site.database}'", "postgres")
+    for option in ("--dry-run", "--yes"):
+        refused = site.run("restore", "--finish", option)
+        assert refused.returncode == ExitCode.MISSING
+        assert "may be the only copy" in refused.stderr
+        assert "nothing was dropped" in refused.stderr
+    assert beside_it(site, Beside.PREVIOUS) == (previous,)
+
+
+def test_template_is_restored_and_what_it_was_before_is_dropped(site: Node, server: EmbeddedStack) -> None:
+    back_up(site)
+    execute(server, "ALTER DATABASE {} IS_TEMPLATE true", site.database)
+    bring_back(site)
+    site.ok("restore", "--finish", "--yes")
+    assert beside_it(site, Beside.PREVIOUS) == ()
+
+
+def test_newest_generation_is_not_restored_when_it_is_of_another_database(new_site: NewSite) -> None:
+    """A folder may be shared by several nodes; whoever means another's generation names it."""
+    other, site = new_site(), new_site()
+    before = site.content()
+    site.change({"backup": {"directory": str(other.backups)}})
+    made = back_up(other)
+    with pytest.raises(UsageError, match=f"of the database '{other.database}'") as refused:
+        bring_back(site)
+    assert tells_everything(refused.value)
+    assert (site.content(), beside_it(site, Beside.PREVIOUS)) == (before, ())
+    assert any(other.database in one for one in bring_back(site, made.generation.id).warnings)
+
+
 @pytest.mark.parametrize(
     "name", ["n" * 63, "帳" * 20 + "abc", "x" + "🌸" * 15], ids=["ascii", "three bytes", "four bytes"]
 )

@@ -52,6 +52,27 @@ def test_every_difference_of_values_is_seen_in_both_ways(method: str, site: Site
     assert alike == []
 
 
+def test_tables_and_sequences_whose_names_hold_dots_are_never_taken_for_each_other(site: Site) -> None:
+    site.sql('CREATE SCHEMA d; CREATE SCHEMA "d.e"; CREATE SCHEMA """d"')
+    places = (
+        ('d."e.t"', 'd."e.s"', 'd."e.m"'),
+        ('"d.e".t', '"d.e".s', '"d.e".m'),
+        ('"""d"."e.t"', '"""d"."e.s"', '"""d"."e.m"'),
+    )
+    for table, sequence, view_name in places:
+        site.sql(f"CREATE TABLE {table} (n int); CREATE SEQUENCE {sequence}")
+        site.sql(f"CREATE MATERIALIZED VIEW {view_name} AS SELECT 1")
+    with snapshot(site.stack, site.database) as view:
+        contents.pin_text(view.connection)
+        found = contents.tables(view.connection)
+        for names in (
+            [contents.table_content(view.connection, one).name for one in found if one.schema.strip('"')[0] == "d"],
+            [one.name for one in contents.sequences(view.connection)],
+            [one.name for one in contents.materialized_views(view.connection)],
+        ):
+            assert len(set(names)) == len(places)
+
+
 @pytest.mark.parametrize("method", ["rows", "columns"])
 def test_neither_order_nor_dead_rows_matter_and_duplicates_do(method: str, site: Site) -> None:
     site.sql(
