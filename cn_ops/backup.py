@@ -100,7 +100,7 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
         for answer in fingerprint.probes:
             if answer.problem:
                 operation.phases.warn(f"probe {answer.probe.name!r} answers {answer.problem} on the live database")
-        step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.tables)} tables"
+        step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.dumped)} tables"
         manifest = Manifest(
             id=made.id,
             database=operation.database,

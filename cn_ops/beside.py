@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, UsageError, VerificationFailed
+from cn_ops.errors import MissingError, OpsError, UsageError, VerificationFailed
 from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.names import Beside, beside_pattern, free_names, sort_key
@@ -78,7 +78,10 @@ def settle(operation: Operation) -> str:
         finished(operation)
         return ""
     swapped = is_swapped(operation, recorded)
-    if not swapped:
+    if swapped and recorded.previous in _all_databases(operation):
+        rest_subscriptions(operation, recorded.previous)
+    # Another one of that name is somebody else's.
+    if not swapped and recorded.new_oid in (None, oid_of(operation, recorded.incoming)):
         drop_beside(operation, [recorded.incoming])
     if swapped or not recorded.damaged:
         finished(operation)
@@ -87,13 +90,16 @@ def settle(operation: Operation) -> str:
     return f"the database {recorded.database!r} {_live_state(recorded)}"
 
 
+def _all_databases(operation: Operation) -> tuple[str, ...]:
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        return db.databases(connection)
+
+
 def databases_beside(operation: Operation, kind: Beside) -> tuple[str, ...]:
     """Return the databases that earlier restores left beside the live one, newest first."""
     pattern = beside_pattern(operation.database, kind)
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        found = [
-            (sort_key(match[1]), name) for name in db.databases(connection) if (match := pattern.fullmatch(name))
-        ]
+    names = _all_databases(operation)
+    found = [(sort_key(match[1]), name) for name in names if (match := pattern.fullmatch(name))]
     return tuple(name for _, name in sorted(found, reverse=True))
 
 
@@ -133,8 +139,7 @@ def undo(operation: Operation) -> tuple[str, str | None]:
     Raises ``UsageError`` when there is none. The caller has stopped the writers.
     """
     previous = newest_previous(operation)
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        there = db.databases(connection)
+    there = _all_databases(operation)
     (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
     is_kept = exchange(operation, operation.database, previous, undone)
     return previous, undone if is_kept else None
@@ -172,7 +177,28 @@ def exchange(operation: Operation, live: str, replacement: str, aside: str) -> b
             alter.rename(connection, names)
         finally:
             _open(operation, connection, (live, aside))
-        return len(names) > 1
+    is_kept = len(names) > 1
+    if is_kept:
+        rest_subscriptions(operation, aside)
+    return is_kept
+
+
+def rest_subscriptions(operation: Operation, database: str) -> None:
+    """Disable the subscriptions of a database that is live no more: two must not take from one slot."""
+    try:
+        with session(operation.stack, maintenance_database(operation.database)) as connection:
+            names = alter.disable_subscriptions(connection, database)
+    except OpsError as error:
+        operation.phases.warn(
+            f"the subscriptions of {database!r} could not be disabled, and may go on to take what the live database "
+            f"needs: {error.message}"
+        )
+        return
+    if names:
+        operation.phases.warn(
+            f"the subscriptions {', '.join(names)} of {database!r} are disabled; a restored one is as well, until "
+            "ALTER SUBSCRIPTION … ENABLE: it then goes on where the old one had come to"
+        )
 
 
 def open_databases(operation: Operation, names: Sequence[str]) -> None:

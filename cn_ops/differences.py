@@ -28,7 +28,7 @@ NOTHING_STRIPPED = Stripped()
 def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTHING_STRIPPED) -> Comparison:
     """Compare what was with what is there."""
     differences = [
-        *_tables(expected.tables, found.tables),
+        *_tables(expected.dumped, found.dumped),
         *_sequences(expected.sequences, found.sequences),
         *_large_objects(expected, found, stripped),
         *_named("materialised view", expected.materialized_views, found.materialized_views, lambda one: one.name),
@@ -42,7 +42,7 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTH
     return Comparison(
         tuple(differences),
         tuple(_left_out(expected, found, stripped)),
-        tables=len(expected.tables),
+        tables=len(expected.dumped),
         rows=expected.rows,
     )
 
@@ -209,6 +209,9 @@ def _left_out(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> 
         changed = sum(owners[title] != there[title] for title in owners.keys() & there.keys())
         if changed:
             yield f"owners of {changed} objects"
+    own = [[one for one in side.tables if one.is_extension_own] for side in (expected, found)]
+    for difference in _tables(*own):
+        yield f"{difference.what}, an extension's own, which had {difference.expected} and has {difference.found}"
     if stripped.roles:
         for difference in _roles(expected, found):
             yield f"the server's {difference.what}, which was {difference.expected} and is {difference.found}"

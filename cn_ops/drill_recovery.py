@@ -75,7 +75,8 @@ def restore(
     with operation.phases.phase("restore") as step:
         for broken in made[:-1]:
             _require_refused(operation, broken)
-        check_source(operation.stack, Source(source.dump, source.generation), step.advanced_bytes)
+        wanted = Source(source.dump, source.generation)
+        check_source(operation.stack, wanted, step.advanced_bytes, database=operation.database)
         if scenario.loses_cluster:
             bring_roles(operation.stack, source.generation)
             # Another cluster, another empty database: what is on record must be about these.
@@ -153,7 +154,9 @@ def _require_noticed(operation: Operation, made: BackupResult) -> None:
 def _require_refused(operation: Operation, broken: BackupResult) -> None:
     """Require that a damaged dump is refused before anything is touched."""
     try:
-        check_source(operation.stack, Source(broken.dump, broken.generation), lambda _: None)
+        check_source(
+            operation.stack, Source(broken.dump, broken.generation), lambda _: None, database=operation.database
+        )
     except VerificationFailed as refusal:
         LOG.info("refused, as it must be: %s", refusal.message)
         return

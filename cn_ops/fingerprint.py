@@ -17,13 +17,15 @@ class TableContent:
     """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows' text.
 
     ``method`` says what was hashed: `rows` (each row's text) or `columns` (the hashes of its columns' texts, for
-    rows that are too wide to be one text).
+    rows that are too wide to be one text). ``is_extension_own``: an extension's table that is not declared as
+    configuration. Dumps leave its rows out, and CREATE EXTENSION makes what it makes.
     """
 
     name: str
     rows: int
     hash: str
     method: str
+    is_extension_own: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -78,11 +80,12 @@ class SchemaObject:
 
 @dataclass(frozen=True, order=True)
 class Extension:
-    """An installed extension."""
+    """An installed extension. A dump says neither its version nor its owner."""
 
     name: str
     version: str
     schema: str
+    owner: str
 
 
 @dataclass(frozen=True, order=True)
@@ -157,8 +160,13 @@ class Fingerprint:
 
     @property
     def rows(self) -> int:
-        """Rows in all tables."""
-        return sum(table.rows for table in self.tables)
+        """Rows in all tables that a dump holds."""
+        return sum(table.rows for table in self.dumped)
+
+    @property
+    def dumped(self) -> tuple[TableContent, ...]:
+        """The tables whose rows a dump holds."""
+        return tuple(one for one in self.tables if not one.is_extension_own)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class DatabaseProperties:
     comment: str | None
     privileges: tuple[Privilege, ...] | None
     settings: tuple[tuple[str, str], ...]
+    is_template: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] 
     """Compare a database with its manifest.
 
     PostgreSQL does not always write an expression the way it was written to it: a CHECK on a varchar reads
-    otherwise after its first round trip. And a dump does not say which version of an extension was there. So what
-    differs in the schema is looked at once more, against what an empty database says of itself after it was given
-    the dump's schema. An extension's other version is told as left out.
+    otherwise after its first round trip. And a dump does not say which version of an extension was there, or whose.
+    So what differs in the schema is looked at once more, against what an empty database says of itself after it
+    was given the dump's schema. An extension's other version or owner is told as left out.
     """
     expected = read_fingerprint(subject.manifest)
     probes = [one.probe for one in expected.probes]

@@ -6,6 +6,7 @@ checked before, and the journal knows what to make again if this process is kill
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -67,10 +68,11 @@ def _with_state(operation: Operation, wanted: Recreation, error: OpsError) -> Op
     if not wanted.damaged and _is_untouched(operation, wanted):
         finished(operation)
         return error.with_state(f"the database {wanted.database!r} is as it was")
+    again = f"`inv restore --dump={shlex.quote(wanted.dump)}`"
     return error.with_state(
         f"the database {wanted.database!r} is damaged, dropped or half restored, and its writers are stopped; "
         f"the dump {wanted.dump} is good"
-    ).with_hint(f"mend the cause; then `inv restore --dump={wanted.dump}`, or any other command, restores it")
+    ).with_hint(f"mend the cause; then {again}, or any other command, restores it")
 
 
 def _is_untouched(operation: Operation, wanted: Recreation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,7 +112,7 @@ def refuse_writers(operation: Operation, recorded: Recreation) -> None:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
             state="nothing was changed; that database may be damaged or half restored",
-            hint=f"stop it (`inv stack.down`), or restore by name: `inv restore --dump={recorded.dump}`",
+            hint=f"stop it (`inv stack.down`), or restore by name: `inv restore --dump={shlex.quote(recorded.dump)}`",
         )
 
 

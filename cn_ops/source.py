@@ -13,7 +13,7 @@ from cn_ops.generations import find_generation, generation_of, read_catalogue
 from cn_ops.model import Generation, GenerationState, Manifest
 from cn_ops.postgres.archive import Archive, Header, check_file, read_header, read_in_full
 from cn_ops.postgres.database import major, server_version
-from cn_ops.postgres.session import MAINTENANCE_DATABASE, session
+from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -90,14 +90,16 @@ def foreign_database(source: Source, database: str, wanted: str) -> str:
     return said
 
 
-def check_source(server: Server, source: Source, advanced: Callable[[int], None]) -> CheckedSource:
-    """Check a dump against its manifest and the server, and read all of it.
+def check_source(
+    server: Server, source: Source, advanced: Callable[[int], None], *, database: str = ""
+) -> CheckedSource:
+    """Check a dump against its manifest and the server, and read all of it; ``database``, if any, may be gone.
 
     Raises ``UsageError`` for a dump that cannot be restored here, ``VerificationFailed`` for a damaged one.
     """
     check_file(source.path)
     header = read_header(server, source.path)
-    with session(server, MAINTENANCE_DATABASE) as connection:
+    with session(server, maintenance_database(database)) as connection:
         version = server_version(connection)
     if header.server_version and major(header.server_version) > major(version):
         raise UsageError(

@@ -99,7 +99,7 @@ def _prove_in_scratch(
             with session(server, MAINTENANCE_DATABASE) as connection:
                 version = step.detail = server_version(connection)
         with phases.phase("check") as step:
-            check_source(server, source, step.advanced_bytes)
+            check_source(server, source, step.advanced_bytes, database=manifest.database)
             step.detail = source.path.name
         recreation = _recreation(generation, manifest)
         with phases.phase("restore") as step:

@@ -42,21 +42,34 @@ def drop(connection: psycopg.Connection, database: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
+def disable_subscriptions(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
+    """Disable the enabled subscriptions of a database; return their names."""
+    return _subscriptions_altered(connection, database, "AND s.subenabled", "ALTER SUBSCRIPTION {} DISABLE")
+
+
 def _drop_subscriptions(connection: psycopg.Connection, database: str) -> None:
     """Drop what would keep a database from being dropped; the slots at the publishers are somebody else's."""
-    query = (
-        "SELECT s.subname FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = %s"
+    _subscriptions_altered(
+        *(connection, database, ""),
+        *("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}"),
     )
-    names = [sql.Identifier(row[0]) for row in connection.execute(query, (database,))]
-    if not names:
-        return
-    info = connection.info
-    there = {"hostaddr": "", **info.get_parameters(), "password": info.password, "dbname": database}
-    with psycopg.connect(make_conninfo(**there), autocommit=True) as inside:
-        for name in names:
-            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(name))
-            inside.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
-            inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(name))
+
+
+def _subscriptions_altered(
+    connection: psycopg.Connection, database: str, which: str, *statements: str
+) -> tuple[str, ...]:
+    query = f"""
+    SELECT s.subname::text FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = s.subdbid
+    WHERE d.datname = %s {which} ORDER BY 1"""  # noqa: S608 - our own words
+    names = tuple(str(row[0]) for row in connection.execute(query.encode(), (database,)))
+    if names:
+        info = connection.info
+        there = {"hostaddr": "", **info.get_parameters(), "password": info.password, "dbname": database}
+        with psycopg.connect(make_conninfo(**there), autocommit=True) as inside:
+            for name in names:
+                for statement in statements:
+                    inside.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    return names
 
 
 def create(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
@@ -139,6 +152,8 @@ def _alterations(database: str, wanted: DatabaseProperties) -> list[sql.Composed
         if not role:
             target = sql.SQL("ALTER DATABASE {}").format(name)
         statements.append(sql.SQL("{} SET {} TO {}").format(target, _parameter(key), _setting_value(key, value)))
+    if wanted.is_template:
+        statements.append(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(name))
     if wanted.privileges is not None:
         statements += _grants(name, wanted.owner, wanted.privileges)
     return statements

@@ -25,7 +25,8 @@ _USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspn
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
        coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
-                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}')
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
+       d.objid IS NOT NULL AND x.condition IS NULL
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
@@ -35,7 +36,6 @@ LEFT JOIN LATERAL (
             pg_catalog.generate_subscripts(e.extconfig, 1) AS i
      WHERE e.oid = d.refobjid AND e.extconfig[i] = c.oid) AS x ON true
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {_USER_SCHEMA}
-  AND (d.objid IS NULL OR x.condition IS NOT NULL)
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
@@ -80,12 +80,13 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows a dump holds: ``condition`` selects them where an extension says which."""
+    """A table: ``condition`` selects the rows that a dump holds, where an extension says which."""
 
     schema: str
     name: str
     condition: str
     columns: tuple[str, ...]
+    is_extension_own: bool
 
 
 # What an extension repairs after a restore, because it holds the numbers of other objects.
@@ -99,7 +100,7 @@ def pin_text(connection: psycopg.Connection) -> None:
 
 
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
-    """Return every table whose rows a dump holds: partitions and heirs by themselves, extensions' own left out."""
+    """Return every table: partitions and heirs by themselves."""
     rows = connection.execute(_TABLES.encode()).fetchall()
     return tuple(
         Table(
@@ -107,8 +108,9 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
             name,
             condition,
             tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
+            is_own,
         )
-        for schema, name, condition, columns in rows
+        for schema, name, condition, columns, is_own in rows
     )
 
 
@@ -169,7 +171,8 @@ def _content(connection: psycopg.Connection, table: Table, method: str) -> Table
         sql.SQL(table.condition),  # the extension's own words, from its catalog entry
     )
     row = connection.execute(query).fetchone() or (0, None, None)
-    return TableContent(_shown(table.schema, table.name), int(row[0]), _hex(row[1:]), method)
+    name = _shown(table.schema, table.name)
+    return TableContent(name, int(row[0]), _hex(row[1:]), method, table.is_extension_own)
 
 
 def _shown(schema: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -112,6 +113,12 @@ def subscriptions(connection: psycopg.Connection) -> list[str]:
     return [str(row[0]) for row in connection.execute(query)]
 
 
+def prepared_transactions(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
+    """Return the names of a database's prepared transactions, which keep it from being renamed or dropped."""
+    found = connection.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY 1", (database,))
+    return tuple(str(row[0]) for row in found)
+
+
 def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
     """Return the roles that have sessions in a database which this session's role may not end."""
     rows = connection.execute(
@@ -148,13 +155,15 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         comment=comment,
         privileges=None if default_privileges else _privileges(connection, database),
         settings=_settings(connection, database),
+        is_template=columns["datistemplate"],
     )
 
 
 def default_properties(connection: psycopg.Connection, owner: str) -> DatabaseProperties:
     """Return what `CREATE DATABASE` would choose, for a database that nobody remembers."""
     template = properties(connection, "template1")
-    return replace(template, owner=owner, comment=None, privileges=None, settings=(), connection_limit=-1)
+    own: dict[str, Any] = {"comment": None, "privileges": None, "settings": (), "is_template": False}
+    return replace(template, owner=owner, connection_limit=-1, **own)
 
 
 def databases(connection: psycopg.Connection) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from cn_ops.errors import OperationFailed
-from cn_ops.postgres.session import dbname
+from cn_ops.postgres.session import dbname, silent_login
 from cn_ops.stack import Server
 
 # No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
@@ -35,7 +35,8 @@ def run_sql(server: Server, database: str, script: Path) -> None:
     """Run an SQL file in one transaction; raises ``ProcessFailed`` at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
-        server.tool(["psql", *flags, f"--dbname={dbname(database)}"], stdin=stream)
+        target = dbname(database, **silent_login(server, database))
+        server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
 
 
 def run_globals(server: Server, script: Path) -> None:
@@ -56,10 +57,13 @@ def analyze(connection: psycopg.Connection) -> None:
 def end_tool_sessions(connection: psycopg.Connection) -> int:
     """End the sessions of client tools that a killed command left behind; return how many there were.
 
-    Only for the one that holds the stack's lock: nobody else runs a tool of ours as this role then.
+    Only for the one that holds the stack's lock: whoever lives on then, such as `inv compare`, changes nothing.
     """
     rows = connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE application_name LIKE 'cn-ops-%' AND usename = current_user AND pid <> pg_backend_pid()"
+        "SELECT pid, split_part(application_name, '-', 3) FROM pg_stat_activity"
+        " WHERE application_name ~ '^cn-ops-[0-9]+-' AND usename = current_user AND pid <> pg_backend_pid()"
     ).fetchall()
-    return len(rows)
+    left = [pid for pid, maker in rows if not Path(f"/proc/{maker}").exists()]
+    for pid in left:
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    return len(left)

@@ -33,7 +33,7 @@ _OWNER = re.compile(rf"^ALTER {_WORDS} OWNER TO {_WORDS};\s*\Z", re.MULTILINE)
 _PLACE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.*);\s*\Z", re.MULTILINE)
 
 _EXTENSIONS = """
-SELECT e.extname, e.extversion, n.nspname FROM pg_catalog.pg_extension AS e
+SELECT e.extname, e.extversion, n.nspname, pg_catalog.pg_get_userbyid(e.extowner) FROM pg_catalog.pg_extension AS e
 JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace ORDER BY 1
 """
 # Owners, and whoever a privilege, a policy, a default privilege or a setting of this database names.

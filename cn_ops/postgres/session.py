@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
 
 import psycopg
 from psycopg import sql
@@ -16,6 +17,8 @@ from cn_ops.stack import Server
 CONNECT_SECONDS = 10
 APPLICATION_NAME = "cn-ops"
 MAINTENANCE_DATABASE = "postgres"
+MAINTENANCE_DATABASES = (MAINTENANCE_DATABASE, "template1")
+LOGIN_TRIGGERS_SINCE = 170_000
 # A row's text depends on these, and a held snapshot must not be ended for being idle.
 PINNED = {
     "DateStyle": "ISO, YMD",
@@ -49,7 +52,8 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         r'database ".*" does not exist',
         MissingError,
         "the server has no database {database!r}",
-        "set stack.postgres.database (or that of stack.server.dsn), or restore it: `inv restore --dump=latest`",
+        "is its name right (--database, stack.postgres.database or that of stack.server.dsn)? "
+        "`inv restore --dump=latest` brings the live one back",
     ),
     (
         r"too many (clients|connections)|remaining connection slots",
@@ -62,6 +66,12 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
         UsageError,
         "the server does not let role {user!r} into database {database!r} from here",
         "its pg_hba.conf, or the provider's list of networks, must allow it; perhaps it wants TLS: sslmode=require",
+    ),
+    (
+        r"not currently accepting connections",
+        UsageError,
+        "the database {database!r} lets nobody in",
+        "a superuser can open it: ALTER DATABASE … ALLOW_CONNECTIONS true",
     ),
     (
         r"permission denied for database",
@@ -103,6 +113,12 @@ def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
     parameters = server.conninfo(database)
+    with explained(parameters["user"], database), connected(parameters, silent_login(server, database)) as connection:
+        yield connection
+
+
+def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psycopg.Connection:
+    """Connect in autocommit mode, with the settings that every session of ours has, and these."""
     own = parameters.get("options", "")
     # An empty address keeps PGHOSTADDR out: it would lead to another server than the stack's.
     conninfo = make_conninfo(
@@ -111,11 +127,31 @@ def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
             "connect_timeout": str(CONNECT_SECONDS),
             **parameters,
             "application_name": APPLICATION_NAME,
-            "options": f"{own} {_options(PINNED)}".strip(),
+            "options": f"{own} {_options({**PINNED, **settings})}".strip(),
         }
     )
-    with explained(parameters["user"], database), psycopg.connect(conninfo, autocommit=True) as connection:
-        yield connection
+    return psycopg.connect(conninfo, autocommit=True)
+
+
+def silent_login(server: Server, database: str) -> dict[str, str]:
+    """Return the settings with which a session fires no login trigger of a database: one may write rows there.
+
+    They came with PostgreSQL 17, only a superuser may set them, and an older server would refuse the session.
+    """
+    if database in MAINTENANCE_DATABASES:
+        return {}
+    parameters = server.conninfo(maintenance_database(database))
+    # Whoever cannot be asked is asked again by the session proper, whose error says what is wrong.
+    with suppress(psycopg.Error):
+        return {"event_triggers": "off"} if _may_silence(tuple(sorted(parameters.items()))) else {}
+    return {}
+
+
+@cache
+def _may_silence(parameters: tuple[tuple[str, str], ...]) -> bool:
+    with connected(dict(parameters), {}) as connection:
+        row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+        return bool(row and row[0]) and connection.info.server_version >= LOGIN_TRIGGERS_SINCE
 
 
 def maintenance_database(database: str) -> str:
@@ -151,16 +187,16 @@ def qualified(name: str) -> sql.Identifier:
     return sql.Identifier(*name.split(".", 1))
 
 
-def dbname(database: str) -> str:
-    """Return a ``--dbname`` that names this database whatever its name holds.
+def dbname(database: str, **settings: str) -> str:
+    """Return a ``--dbname`` that names this database whatever its name holds, with settings for the tool's session.
 
     The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string. A database that
     is read-only by default is restored as well.
     """
-    return make_conninfo(dbname=database, options="-c default_transaction_read_only=off")
+    return make_conninfo(dbname=database, options=_options({"default_transaction_read_only": "off", **settings}))
 
 
-def _options(settings: dict[str, str]) -> str:
+def _options(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
 
 

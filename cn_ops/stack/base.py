@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +22,11 @@ SCRATCH_SETTINGS: dict[str, str] = {
     "autovacuum": "off",
     "maintenance_work_mem": "256MB",
 }
+
+
+def tool_session() -> str:
+    """Return a name for a client tool's session, by which it can be ended when its maker has been killed."""
+    return f"cn-ops-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
 class Server(Protocol):

@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from cn_ops.errors import MissingError, OpsError, TimedOut
 from cn_ops.files import claim_folder
 from cn_ops.process import Completed, Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import SCRATCH_SETTINGS
+from cn_ops.stack.base import SCRATCH_SETTINGS, tool_session
 from cn_ops.stack.compose_cli import Compose, inspected
 
 LABEL = "cn-ops.scratch"
@@ -54,7 +53,7 @@ class ScratchContainer:
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
     ) -> Iterator[Running]:
         """Start a client tool in the container; whatever runs there ends with the container."""
-        names = ["-e", f"PGUSER={self._user}", "-e", f"PGAPPNAME=cn-ops-{uuid.uuid4().hex[:12]}"]
+        names = ["-e", f"PGUSER={self._user}", "-e", f"PGAPPNAME={tool_session()}"]
         with process.started(
             [self._engine, "exec", "--interactive", *names, self._container, *argv], stdin=stdin, stdout=stdout
         ) as running:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut
 from cn_ops.masking import remember
 from cn_ops.process import Running
 from cn_ops.settings import PostgresSettings
+from cn_ops.stack.base import tool_session
 from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
 from cn_ops.stack.compose_lifeline import lifeline
 
@@ -45,7 +45,7 @@ class ComposeServer:
         Ending the local client would leave the tool running in there. One without input is ended by its
         lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
         """
-        session = f"cn-ops-{uuid.uuid4().hex[:12]}"
+        session = tool_session()
         password = self._known_password()
         inside = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
         inside += ["-e", "PGPASSWORD"] if password else []

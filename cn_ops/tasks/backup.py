@@ -20,6 +20,7 @@ def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool 
     """
     from cn_ops.backup import backup as make_backup
     from cn_ops.backup import plan_backup
+    from cn_ops.errors import RUN_AGAIN, saying
     from cn_ops.heal import heal
     from cn_ops.report.documents import backup_document
     from cn_ops.report.terminal import backup_result, fact_lines
@@ -28,7 +29,8 @@ def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool 
 
     with locked("backup", stack) as operation:
         if dry_run:
-            plan = plan_backup(operation)
+            with saying("nothing was changed", RUN_AGAIN):
+                plan = plan_backup(operation)
             print_json(plan) if json else show(fact_lines(plan), "dry run: nothing was written")
             return
         heal(operation)

@@ -30,7 +30,12 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
             _fail(error, as_json=as_json)
         except KeyboardInterrupt:
             _fail(
-                Interrupted("interrupted", hint="the next command heals what was left, if anything"), as_json=as_json
+                Interrupted(
+                    "interrupted",
+                    state="what was under way is on record if it changed something",
+                    hint="`inv heal`, or the next command, finishes or undoes what was left",
+                ),
+                as_json=as_json,
             )
         except BrokenPipeError:
             _leave_quietly()

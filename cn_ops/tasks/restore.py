@@ -10,7 +10,7 @@ from invoke.tasks import task
 from cn_ops.tasks.guard import guarded, help_of
 
 if TYPE_CHECKING:
-    from cn_ops.restore import Plan
+    from cn_ops.restore_plan import Plan
 
 
 @task(
@@ -56,8 +56,8 @@ def restore(
     from cn_ops.errors import UsageError
     from cn_ops.report.documents import restore_document
     from cn_ops.report.terminal import fact_lines, restore_result
-    from cn_ops.restore import plan_restore
     from cn_ops.restore import restore as restore_database
+    from cn_ops.restore_plan import plan_restore
     from cn_ops.tasks.restore_run import run_finish, run_undo
     from cn_ops.tasks.setup import confirmed, locked
     from cn_ops.tasks.show import print_json, show

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.errors import RUN_AGAIN, UsageError, VerificationFailed, saying
 from cn_ops.files import lock, private_folder
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
@@ -89,7 +89,7 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
         stack = ready.choose().stack
     check_tools(stack, restoring=False)
     phases = Phases(ready.progress)
-    with phases.phase("compare") as step:
+    with saying("nothing was changed", RUN_AGAIN), phases.phase("compare") as step:
         live = settings.stack.postgres.database
         name = database or live
         subject = Subject(stack, name, source.generation.manifest_file, source.path, live)

@@ -18,7 +18,8 @@ from tests.support import stacks
 @pytest.fixture(scope="session")
 def server(postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
     """One running server for all tests of this worker; its services are never started."""
-    with stacks.embedded(tmp_path_factory.mktemp("server") / "the state") as stack:
+    state = tmp_path_factory.mktemp("server") / "the state"
+    with stacks.embedded(state, configuration="max_prepared_transactions = 4\n") as stack:
         stack.start_postgres()
         yield stack
 

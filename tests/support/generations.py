@@ -127,7 +127,7 @@ def fingerprint(**changes: Any) -> Fingerprint:
             SchemaObject("SCHEMA", "", "cn_relay", "cn", "CREATE SCHEMA cn_relay;"),
             SchemaObject("TABLE", "cn_relay", "events", "cn", "CREATE TABLE cn_relay.events (id text);"),
         ),
-        extensions=(Extension("pgcrypto", "1.3", "public"),),
+        extensions=(Extension("pgcrypto", "1.3", "public", "cn"),),
         roles=(
             Role("auditor", ("LOGIN",), (Membership("readers", ()),), ("work_mem=4MB",)),
             Role("cn", ("SUPERUSER",), (), ()),

@@ -37,9 +37,9 @@ def embedded_settings(state: Path, *, deadline: float = 30, **stack: Any) -> Set
 
 
 @contextmanager
-def embedded(state: Path, **changes: Any) -> Iterator[EmbeddedStack]:
+def embedded(state: Path, *, configuration: str = "", **changes: Any) -> Iterator[EmbeddedStack]:
     """Give an embedded stack, nothing of it started, and remove all of it afterwards."""
-    stack = EmbeddedStack(embedded_settings(state, **changes))
+    stack = EmbeddedStack(embedded_settings(state, **changes), configuration=configuration)
     try:
         yield stack
     finally:

@@ -61,7 +61,7 @@ FINGERPRINTS = st.builds(
         "schema",
         "name",
     ),
-    extensions=unique(st.builds(Extension, WORDS, WORDS, WORDS), "name"),
+    extensions=unique(st.builds(Extension, WORDS, WORDS, WORDS, WORDS), "name"),
     roles=unique(st.builds(Role, WORDS, st.just(()), st.just(()), st.just(())), "name"),
     silenced=unique(st.builds(SilencedConstraint, WORDS, WORDS), "table", "constraint"),
     probes=st.lists(st.builds(answered, WORDS, WORDS), max_size=4, unique_by=lambda one: one.probe.name).map(tuple),
@@ -167,11 +167,15 @@ CHANGES: dict[str, tuple[Fingerprint, list[str]]] = {
         ["TABLE cn_relay.events"],
     ),
     "an extension's version": (
-        replace(BASE, extensions=(Extension("pgcrypto", "1.4", "public"),)),
+        replace(BASE, extensions=(Extension("pgcrypto", "1.4", "public", "cn"),)),
+        ["extension pgcrypto"],
+    ),
+    "an extension's owner": (
+        replace(BASE, extensions=(Extension("pgcrypto", "1.3", "public", "auditor"),)),
         ["extension pgcrypto"],
     ),
     "an extension's schema": (
-        replace(BASE, extensions=(Extension("pgcrypto", "1.3", "x"),)),
+        replace(BASE, extensions=(Extension("pgcrypto", "1.3", "x", "cn"),)),
         ["extension pgcrypto"],
     ),
     "a role's attributes": (replace(BASE, roles=(replace(AUDITOR, attributes=()), CN)), ["role auditor"]),
@@ -204,6 +208,7 @@ OTHER: dict[str, Any] = {
     "comment": "",
     "privileges": (Privilege("", "CONNECT", False),),
     "settings": (("", "work_mem=4MB"),),
+    "is_template": True,
 }
 
 

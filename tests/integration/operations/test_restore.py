@@ -16,7 +16,8 @@ from cn_ops.manifest import read_fingerprint, write_manifest
 from cn_ops.model import DatabaseProperties, Status
 from cn_ops.names import Beside
 from cn_ops.postgres.session import session
-from cn_ops.restore import plan_restore, restore
+from cn_ops.restore import restore
+from cn_ops.restore_plan import plan_restore
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
 from tests.support.operations import (

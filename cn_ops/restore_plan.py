@@ -1,0 +1,128 @@
+"""What a restore will do, and everything that is checked before anything is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cn_ops.postgres.database as db
+from cn_ops.errors import RUN_AGAIN, MissingError, UsageError, saying
+from cn_ops.generations import read_catalogue
+from cn_ops.model import Recreation
+from cn_ops.operation import Operation
+from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.tools import check_tools
+from cn_ops.replacement import plan_recreation
+from cn_ops.source import Source, check_source, find_source, foreign_database
+from cn_ops.text import readable_bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a restore is about to do, after every check.
+
+    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known.
+    """
+
+    source: Source
+    recreation: Recreation
+    dump_bytes: int
+    size_now: int | None
+    free_bytes: int | None
+    writers: tuple[str, ...]
+
+
+def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
+    """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
+    with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
+        source = find_source(operation.settings.backup, wanted, cwd)
+        if wanted == "latest":
+            _warn_of_passed_over(operation)
+        if foreign := foreign_database(source, operation.database, wanted):
+            operation.phases.warn(foreign)
+        require_server(operation)
+        check_tools(operation.stack, restoring=True, force=force_version)
+        checked = check_source(operation.stack, source, step.advanced_bytes, database=operation.database)
+        recreation = plan_recreation(operation, source, checked.archive.sha256)
+        plan = _plan(operation, source, recreation, checked.archive.size_bytes)
+        _check_space(operation, plan)
+        step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
+        _warn_of_writers(operation)
+    if source.manifest is None:
+        operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
+    return plan
+
+
+def require_server(operation: Operation) -> None:
+    """Start the server if it does not run, and say so."""
+    if operation.server not in operation.stack.running():
+        operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
+        operation.stack.start_postgres()
+
+
+def _warn_of_passed_over(operation: Operation) -> None:
+    settings = operation.settings.backup
+    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
+        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
+
+
+def _warn_of_writers(operation: Operation) -> None:
+    """Say what nobody will stop, and whose sessions cannot be ended: better known before than at the swap."""
+    if not operation.stack.writers:
+        operation.phases.warn(
+            "no service is stopped, for stack.server.stop and stack.server.start are not set: what is written until "
+            "the swap goes to the old database, and every session there is ended then"
+        )
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        roles = db.out_of_reach(connection, operation.database)
+        if roles:
+            operation.phases.warn(
+                f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)}: unless they are "
+                "gone by then, the swap is refused and nothing is changed"
+            )
+
+
+def _plan(operation: Operation, source: Source, recreation: Recreation, dump_bytes: int) -> Plan:
+    stack = operation.stack
+    with session(stack, maintenance_database(operation.database)) as connection:
+        if not db.may_create_databases(connection):
+            raise UsageError(
+                f"the role {connection.info.user!r} may not create databases",
+                state="nothing was changed",
+                hint="a superuser can grant it: ALTER ROLE … CREATEDB",
+            )
+        if prepared := db.prepared_transactions(connection, operation.database):
+            raise UsageError(
+                f"{operation.database!r} has prepared transactions, and cannot be replaced: {', '.join(prepared)}",
+                state="nothing was changed",
+                hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
+            )
+        size_now = db.size_bytes(connection, operation.database) if recreation.old_oid else None
+    running = stack.running()
+    return Plan(
+        source=source,
+        recreation=recreation,
+        dump_bytes=dump_bytes,
+        size_now=size_now,
+        free_bytes=stack.free_bytes(),
+        writers=tuple(name for name in stack.writers if name in running),
+    )
+
+
+def _check_space(operation: Operation, plan: Plan) -> None:
+    manifest = plan.source.manifest
+    needed = manifest.database_size_bytes if manifest else plan.dump_bytes
+    if plan.free_bytes is None:
+        operation.phases.warn(
+            f"the free space of the server is not known: the restored database needs {readable_bytes(needed)}"
+        )
+        return
+    # Beside the old database both need room; in its place, the old one goes before the new one comes.
+    there = plan.free_bytes + (0 if plan.recreation.incoming else plan.size_now or 0)
+    if needed > there:
+        smaller = "; --strategy=recreate needs no room for two" if plan.recreation.incoming else ""
+        raise MissingError(
+            f"the restored database needs {readable_bytes(needed)}; the server has room for {readable_bytes(there)}",
+            state="nothing was changed",
+            hint=f"free some space where the server keeps its data{smaller}",
+        )
