@@ -9,10 +9,11 @@ import pytest
 import cn_ops.postgres.database as db
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties
+from cn_ops.names import Beside
 from cn_ops.postgres.session import session
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
-from tests.support.operations import back_up, bring_back, execute, tells_everything
+from tests.support.operations import back_up, beside_it, bring_back, execute, tells_everything
 
 NewSite = Any
 EXOTIC_NAMES = [
@@ -73,7 +74,8 @@ def test_owner_limit_comment_settings_and_privileges_are_kept(site: Node, server
         assert before.comment
         assert before.privileges
     finally:
-        execute(server, "DROP DATABASE {} WITH (FORCE)", site.database)
+        for name in (site.database, *beside_it(site, Beside.PREVIOUS)):
+            execute(server, "DROP DATABASE {} WITH (FORCE)", name)
         execute(server, "DROP ROLE {}; DROP ROLE {}", role, reader)
 
 

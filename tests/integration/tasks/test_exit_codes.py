@@ -50,7 +50,7 @@ def test_1_is_an_operation_that_failed(shared_ledger: Node) -> None:
         (["drill", "--scenario=flood"], "'flood'"),
         (["drill", "--events=8"], "--events"),
         (["restore", "--dump=yesterday"], "'yesterday'"),
-        (["restore", "--dump="], "no dump is named"),
+        (["restore", "--dump="], "say which one: a dump"),
         (["restore", "--dump=gone.dump"], "gone.dump"),
     ],
 )

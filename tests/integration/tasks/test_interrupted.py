@@ -18,7 +18,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids
 # Tools that stop in the middle of their work, as on a large database.
 SLOW = {
     "pg_dump": 'case "$*" in *--snapshot*) {real} "$@" | head -c 4000; sleep 60;; esac; exec {real} "$@"',
-    "pg_restore": 'case "$*" in *--clean*) sleep 60;; esac; exec {real} "$@"',
+    "pg_restore": 'case "$*" in *--exit-on-error*) sleep 60;; esac; exec {real} "$@"',
 }
 
 
@@ -62,14 +62,21 @@ def test_interrupted_backup_leaves_no_generation_and_no_client(slow: Node, numbe
 
 
 @SIGNALS
+@pytest.mark.parametrize("strategy", ["beside", "recreate"])
 def test_interrupted_restore_says_what_is_left_and_the_next_command_finishes_it(
-    slow: Node, number: signal.Signals
+    slow: Node, number: signal.Signals, strategy: str
 ) -> None:
     dump = slow.content()["ledger.entries"]
-    done = hit(slow, number, lambda: any("--clean" in tool for tool in clients(slow)), "restore", "--dump=latest")
+    loading = lambda: any("--exit-on-error" in tool for tool in clients(slow))  # noqa: E731
+    done = hit(slow, number, loading, "restore", "--dump=latest", f"--strategy={strategy}")
     assert done.returncode == 130
-    assert "half restored, and its writers are stopped" in done.stderr
-    assert "inv restore --dump=" in done.stderr
+    if strategy == "beside":
+        assert "is as it was" in done.stderr
+        assert slow.content()["ledger.entries"] == dump
+        assert slow.stack.running() == EVERYTHING
+    else:
+        assert "half restored, and its writers are stopped" in done.stderr
+        assert "inv restore --dump=" in done.stderr
     no_client_is_left(slow)
     slow.change({"stack": {"embedded": {"bin_dir": None}}})
     slow.ok("heal")

@@ -14,9 +14,12 @@ from tests.support.nodes import LEDGER_SERVER, LEDGER_WRITERS, Node, bin_dir
 from tests.support.signals import clients, hit, no_client_is_left, partial_files, phase_begins
 
 EVERYTHING = (LEDGER_SERVER, *LEDGER_WRITERS)
-SLOW = 'case "$*" in *--clean*|*--snapshot*) head -c 9000 | {real} "$@"; sleep 60;; esac; exec {real} "$@"'
+SLOW = 'case "$*" in *--exit-on-error*) head -c 9000 | {real} "$@"; sleep 60;; esac; exec {real} "$@"'
 SLOW_DUMP = 'case "$*" in *--snapshot*) {real} "$@" | head -c 4000; sleep 60;; esac; exec {real} "$@"'
-MOMENTS = ("writers stopped", "before the drop", "made anew", "restored", "verified")
+BESIDE = ("restore", "--dump=latest")
+IN_PLACE = (*BESIDE, "--strategy=recreate")
+BESIDE_MOMENTS = ("planned", "made", "restored", "verified", "writers stopped")
+IN_PLACE_MOMENTS = ("writers stopped", "planned", "made", "restored", "verified")
 
 
 def kill(node: Node, moment: Callable[[], object], *arguments: str) -> None:
@@ -73,34 +76,43 @@ def moment_of_restore(node: Node, name: str) -> Callable[[], bool]:
 
     return {
         "writers stopped": lambda: bool(node.journal and node.journal.stopped),
-        "before the drop": lambda: recorded(False),
-        "made anew": lambda: recorded(True),
+        "planned": lambda: recorded(False),
+        "made": lambda: recorded(True),
         "restored": lambda: told("✓ restore"),
         "verified": lambda: told("✓ verify"),
     }[name]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_restore_killed_at_any_moment_is_healed_by_the_next_command(busy: Node, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "moment"),
+    [*((BESIDE, moment) for moment in BESIDE_MOMENTS), *((IN_PLACE, moment) for moment in IN_PLACE_MOMENTS)],
+)
+def test_restore_killed_at_any_moment_is_healed_by_the_next_command(
+    busy: Node, command: tuple[str, ...], moment: str
+) -> None:
     dump = entries(busy)
     busy.rows("DELETE FROM ledger.entries WHERE id > 40")
     untouched = entries(busy)
-    kill(busy, moment_of_restore(busy, moment), "restore", "--dump=latest")
+    kill(busy, moment_of_restore(busy, moment), *command)
     busy.ok("heal")
-    assert entries(busy) in ((dump,) if moment in ("made anew", "restored", "verified") else (dump, untouched))
+    is_dropped = command == IN_PLACE and moment in ("made", "restored", "verified")
+    assert entries(busy) in ((dump,) if is_dropped else (dump, untouched))
     assert busy.journal is None
     assert busy.stack.running() == EVERYTHING
     no_client_is_left(busy)
-    busy.ok("restore", "--dump=latest")
+    busy.ok(*command)
     assert entries(busy) == dump
     assert busy.stack.running() == EVERYTHING
 
 
-def test_restore_killed_in_the_middle_of_loading_is_finished(busy: Node, slow: None) -> None:
+@pytest.mark.parametrize("command", [BESIDE, IN_PLACE])
+def test_restore_killed_in_the_middle_of_loading_is_finished_or_undone(
+    busy: Node, slow: None, command: tuple[str, ...]
+) -> None:
     dump = entries(busy)
-    kill(busy, moment_of_restore(busy, "made anew"), "restore", "--dump=latest")
+    kill(busy, moment_of_restore(busy, "made"), *command)
     no_client_is_left(busy)
-    assert busy.stack.running() == (LEDGER_SERVER,)
+    assert busy.stack.running() == (EVERYTHING if command == BESIDE else (LEDGER_SERVER,))
     busy.change({"stack": {"embedded": {"bin_dir": None}}})
     busy.ok("backup")  # any command that changes something heals first
     assert entries(busy) == dump
@@ -123,7 +135,7 @@ def test_backup_killed_while_dumping_leaves_the_catalogue_as_it_was(busy: Node, 
 
 def test_writer_that_was_stopped_before_a_killed_restore_stays_stopped(busy: Node) -> None:
     busy.stack.stop(LEDGER_WRITERS[1:])
-    kill(busy, moment_of_restore(busy, "made anew"), "restore", "--dump=latest")
+    kill(busy, moment_of_restore(busy, "made"), *IN_PLACE)
     busy.ok("heal")
     assert busy.stack.running() == EVERYTHING[:2]
     busy.ok("stack.up")
