@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from cn_ops.errors import RUN_AGAIN, UsageError, saying
 from cn_ops.fingerprint import Comparison, Stripped
@@ -46,10 +45,10 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
             step.detail = source.path.name
         recreation = _recreation(generation, manifest)
         with phases.phase("restore") as step:
-            version = _restore(server, generation, recreation, settings.after, step.advanced)
+            version = _restore(server, generation, recreation, settings, step.advanced)
             step.detail = "into a scratch server"
         with phases.phase("compare") as step:
-            comparison = _compare(server, generation, recreation, step.advanced)
+            comparison = _compare(server, generation, recreation, settings.jobs, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
     with (
         saying("the live database was not touched; the proof is not on record", RUN_AGAIN),
@@ -104,7 +103,7 @@ def _restore(
     server: Server,
     generation: Generation,
     recreation: Recreation,
-    after: Sequence[Path],
+    settings: RestoreSettings,
     said: Callable[[str], None],
 ) -> str:
     said("globals")
@@ -115,14 +114,18 @@ def _restore(
     with session(server, maintenance_database(recreation.database)) as connection:
         alter.drop(connection, recreation.database)
         alter.create(connection, recreation.database, recreation.properties)
-    fill(server, recreation, after, said)
+    fill(server, recreation, settings, said)
     return version
 
 
 def _compare(
-    server: Server, generation: Generation, recreation: Recreation, said: Callable[[str], None]
+    server: Server,
+    generation: Generation,
+    recreation: Recreation,
+    jobs: int | None,
+    said: Callable[[str], None],
 ) -> Comparison:
-    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump)
+    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump, jobs=jobs)
     comparison = prove(subject, Stripped(), said)
     require_equal(
         comparison,

@@ -15,7 +15,7 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, Usa
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import Server
+from cn_ops.stack.base import CONTAINER_FOLDERS, Server
 from cn_ops.stack.compose_cli import Compose, Container
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
@@ -201,6 +201,27 @@ class ComposeStack:
     ) -> AbstractContextManager[Running]:
         """Start a client tool in the server's container; it is ended when the block is left."""
         return self._server.tool_started(argv, stdin=stdin, stdout=stdout)
+
+    @property
+    def reads_files(self) -> bool:
+        """No: they are in the container."""
+        return False
+
+    @property
+    def folders(self) -> str:
+        """The container's own, on its writable layer."""
+        return CONTAINER_FOLDERS
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script in the container."""
+        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the published loopback port, or the container's own address."""
