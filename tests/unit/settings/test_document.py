@@ -148,7 +148,10 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
             "application: {deadline: .inf}",
             ["application.deadline: must be a number, got '.inf' (cn_ops.yaml line 1)"],
         ),
-        ("backup: {format: tar}", ["backup.format: must be one of custom, directory or null, got 'tar' (cn_ops.yaml line 1)"]),
+        (
+            "backup: {format: tar}",
+            ["backup.format: must be one of custom, directory or null, got 'tar' (cn_ops.yaml line 1)"],
+        ),
         (
             "backup: {generations: 1}\nstate: a\nbackup: {generations: 2}",
             ["backup: is there twice, first on line 1 (cn_ops.yaml line 3)"],
