@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ class Site:
     kind: str
     folder: Path
     settings: Settings
+    scratch: str
 
     @property
     def stack(self) -> EmbeddedStack | ComposeStack:
@@ -101,7 +103,7 @@ class Site:
 
     def _environment(self) -> Mapping[str, str]:
         own = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not _is_setting(name)},
             "PYTHONPATH": str(CHECKOUT),
             # As installed: compiled once. But not into the checkout.
             "PYTHONDONTWRITEBYTECODE": "",
@@ -152,12 +154,16 @@ def site(kind: str, folder: Path) -> Iterator[Site]:
         project = f"cn-ops-bench-{uuid.uuid4().hex[:8]}"
         document["stack"]["compose"] = {"files": [str(COMPOSE_FILE)], "project": project}
     (folder / "cn_ops.yaml").write_text(yaml.safe_dump(document))
-    made = Site(kind, folder, load(folder, {}).settings)
+    # Beside the server: without a space, for the shell; a container's is its own.
+    scratch = str(Path(tempfile.gettempdir(), f"cn-ops-bench-{uuid.uuid4().hex[:8]}"))
+    made = Site(kind, folder, load(folder, {}).settings, scratch)
     try:
         made.stack.start_postgres()
         yield made
     finally:
         made.stack.down(volumes=True)
+        Path(f"{scratch}.dump").unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -168,6 +174,11 @@ def fill(there: Site, megabytes: int) -> None:
     for command in (["cn", "migrate"], ["cn", "config", "seed"], ["cn", "e2e", "seed", "--events", str(events)]):
         there.stack.run_once(node, command)
     there.sql("CHECKPOINT")
+
+
+def _is_setting(name: str) -> bool:
+    """Whether a variable is a developer's own setting, which is none of this; images have to come from somewhere."""
+    return name.startswith(("CN_OPS_", "COMMUNITY_NODE_", "PG")) and not name.endswith("_IMAGE")
 
 
 def _data(there: Site) -> Path:

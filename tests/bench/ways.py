@@ -18,7 +18,6 @@ from tests.bench.measure import Ran, Sample
 from tests.bench.site import DATABASE, Site
 
 COPY = "bench_copy"
-THERE = "/tmp/cn-ops-bench"  # in a container, or on a machine that is measured on and nothing else
 OLD_DUMP = "old.dump"
 TRUNCATE = "TRUNCATE cn_relay.events_outbox, cn_relay.event_topics, cn_relay.events CASCADE"
 Way = Callable[[Site], Sample]
@@ -69,9 +68,9 @@ def old_backup(there: Site) -> Sample:
     target = there.folder / OLD_DUMP
     target.unlink(missing_ok=True)
     steps = [
-        there.shell(f"pg_dump {flags} --file={THERE}.dump {DATABASE}"),
-        there.copied_out(f"{THERE}.dump", target),
-        there.shell(f"rm {THERE}.dump"),
+        there.shell(f"pg_dump {flags} --file={there.scratch}.dump {DATABASE}"),
+        there.copied_out(f"{there.scratch}.dump", target),
+        there.shell(f"rm {there.scratch}.dump"),
     ]
     return replace(_added(steps[:2]), bytes_out=target.stat().st_size)
 
@@ -87,7 +86,9 @@ def bare_backup(there: Site, preset: Literal["fast", "parallel"]) -> Sample:
 def bare_parallel_backup(there: Site) -> Sample:
     """Dump into a folder, and stream a tar of it out: the folder and the tar need twice the room."""
     plan = plan_dump(there.stack, BackupSettings(preset="parallel"))
-    script = f"pg_dump {' '.join(plan.flags)} --file={THERE} {DATABASE} && tar -cf - -C {THERE} . && rm -rf {THERE}"
+    folder = there.scratch
+    flags = " ".join(plan.flags)
+    script = f"pg_dump {flags} --file={folder} {DATABASE} && tar -cf - -C {folder} . && rm -rf {folder}"
     with (there.folder / "bare.tar").open("wb") as target:
         ran = there.shell(script, stdout=target)
         return replace(ran.sample, bytes_out=target.tell())
@@ -122,11 +123,17 @@ def old_restore(there: Site) -> Sample:
     """Copy the dump in, drop the database, make it anew, restore with one session."""
     dump = there.folder / OLD_DUMP
     steps = [
-        there.copied_in(dump, f"{THERE}.dump"),
+        there.copied_in(dump, f"{there.scratch}.dump"),
         there.tool("dropdb", "--if-exists", "--force", COPY),
         there.tool("createdb", COPY),
         there.tool(
-            "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-acl", f"--dbname={COPY}", f"{THERE}.dump"
+            "pg_restore",
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            "--no-acl",
+            f"--dbname={COPY}",
+            f"{there.scratch}.dump",
         ),
     ]
     _drop_copy(there)
@@ -139,8 +146,8 @@ def bare_restore(there: Site) -> Sample:
     there.tool("createdb", COPY)
     options = f"-c maintenance_work_mem=256MB -c synchronous_commit=off -c max_parallel_maintenance_workers={jobs}"
     script = (
-        f"cat >{THERE}.dump; PGOPTIONS='{options}' pg_restore --exit-on-error --jobs={jobs} --dbname={COPY} "
-        f"{THERE}.dump; vacuumdb --quiet --analyze-only --jobs={jobs} {COPY}; rm {THERE}.dump"
+        f"cat >{there.scratch}.dump; PGOPTIONS='{options}' pg_restore --exit-on-error --jobs={jobs} --dbname={COPY} "
+        f"{there.scratch}.dump; vacuumdb --quiet --analyze-only --jobs={jobs} {COPY}; rm {there.scratch}.dump"
     )
     with newest(there, "custom").open("rb") as stream:
         ran = there.shell(script, stdin=stream)
@@ -170,11 +177,17 @@ def old_drill(there: Site) -> Sample:
         there.tool(*count, COPY),
         there.tool("psql", "-X", "-c", TRUNCATE, "--dbname", COPY),
         there.tool(*count, COPY),
-        there.copied_in(there.folder / OLD_DUMP, f"{THERE}.dump"),
+        there.copied_in(there.folder / OLD_DUMP, f"{there.scratch}.dump"),
         there.tool("dropdb", "--if-exists", "--force", COPY),
         there.tool("createdb", COPY),
         there.tool(
-            "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-acl", f"--dbname={COPY}", f"{THERE}.dump"
+            "pg_restore",
+            "--clean",
+            "--if-exists",
+            "--no-owner",
+            "--no-acl",
+            f"--dbname={COPY}",
+            f"{there.scratch}.dump",
         ),
         there.tool(*count, COPY),
     ]
@@ -213,7 +226,7 @@ def newest(there: Site, kind: str) -> Path:
 
 def _drop_copy(there: Site) -> None:
     there.tool("dropdb", "--if-exists", "--force", COPY)
-    there.shell(f"rm -rf {THERE}.dump {THERE}")
+    there.shell(f"rm -rf {there.scratch}.dump {there.scratch}")
 
 
 def _phases(document: Mapping[str, object]) -> dict[str, float]:
