@@ -98,6 +98,7 @@ class ComposeStack:
         The official image first runs a temporary server that listens on the socket only: asking there would
         take it for the real one.
         """
+        self._server.forget()
         container = self._containers().get(self._postgres.service)
         self._unpause(container)
         if container is None or not container.active:
@@ -118,6 +119,7 @@ class ComposeStack:
 
     def kill_server(self) -> None:
         """Kill the server's container; the engine does not start again what was killed so."""
+        self._server.forget()
         self._compose.run("kill", "--signal=KILL", self._postgres.service)
 
     def why_no_small_disk(self) -> str:
@@ -142,6 +144,7 @@ class ComposeStack:
         self._end_left_commands()
         if not services:
             return
+        self._server.forget()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("stop", f"--timeout={patience}", *reversed(services), timeout=patience * 3 + 60)
         still = [name for name in services if name in self.running()]
@@ -159,6 +162,7 @@ class ComposeStack:
 
     def down(self, *, volumes: bool) -> None:
         """Remove the containers and the network; with ``volumes`` the data too."""
+        self._server.forget()
         self._end_left_commands()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("down", f"--timeout={patience}", *(["--volumes"] if volumes else []))
@@ -238,6 +242,7 @@ class ComposeStack:
         return scratch_container(self._compose, self._postgres, self.name)
 
     def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
+        self._server.forget()
         end = time.monotonic() + self._application.deadline
         there = self._containers()
         for name, command in commands.items():
