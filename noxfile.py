@@ -82,6 +82,13 @@ def recovery(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure backups, restores and drills beside the old way and the bare tools: `-- --size=1400 --rounds=5`."""
+    session.install("-e.[demo]", *group("test"))
+    run_unhurried(session, "python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Check links and anchors of every page, and that generated pages are up to date; `-- --write` writes them."""
     session.install("-e.[node]", *group("docs"))

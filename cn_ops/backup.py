@@ -25,7 +25,7 @@ from cn_ops.postgres.database import (
     size_bytes,
     subscriptions,
 )
-from cn_ops.postgres.dump import dump_database, dump_flags, dump_globals, tool_version
+from cn_ops.postgres.dump import dump_database, dump_globals, plan_dump, tool_version
 from cn_ops.postgres.fingerprint import alongside, begin
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot import Snapshot, snapshot
@@ -72,7 +72,7 @@ def plan_backup(operation: Operation) -> dict[str, object]:
             "database_size_bytes": size_bytes(connection, operation.database),
             "server_version": server_version(connection),
             "tool_version": tool_version(operation.stack),
-            "flags": list(dump_flags(settings)),
+            "flags": list(plan_dump(operation.stack, settings).flags),
             "directory": str(settings.directory),
             "generations": settings.generations,
             "counted_table": operation.settings.drill.count_table,
@@ -82,16 +82,16 @@ def plan_backup(operation: Operation) -> dict[str, object]:
 
 def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fingerprint]:
     stack, settings, table = operation.stack, operation.settings.backup, operation.settings.drill.count_table
-    flags = dump_flags(settings)
+    plan = plan_dump(stack, settings)
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
         with snapshot(stack, operation.database) as view:
             _warn_of_subscriptions(operation, view)
             rows = count_rows(view.connection, table)
-            reading = begin(view)
+            reading = begin(view, plan.jobs)
             with alongside(reading):
                 sha256, size = dump_database(
-                    stack, operation.database, flags, view.id, made.dump, advanced=step.advanced_bytes
+                    stack, operation.database, plan, view.id, made.dump, advanced=step.advanced_bytes
                 )
             fingerprint = reading.finish(stack, operation.database, view.id, _probes(operation.settings.probes))
             described = _described(operation, view)
@@ -110,8 +110,8 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             dump_file=made.path(".dump").name,
             size_bytes=size,
             sha256=sha256,
-            format=settings.format,
-            flags=flags,
+            format=plan.format,
+            flags=plan.flags,
             globals_file=made.path(".globals.sql").name if globals_sha256 else None,
             globals_sha256=globals_sha256,
             tool_version=tool_version(stack),

@@ -32,7 +32,7 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
         alter.create(connection, wanted.target, wanted.properties)
         made = replace(wanted, new_oid=db.identity(connection, wanted.target).database_oid)
     operation.intend(recreating=made)
-    fill(operation.stack, made, operation.settings.restore.after, said)
+    fill(operation.stack, made, operation.settings.restore, said)
     return made
 
 

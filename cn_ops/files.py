@@ -130,6 +130,24 @@ def copy_hashed(source: BinaryIO, target: BinaryIO, advanced: Callable[[int], No
     return digest.hexdigest(), size
 
 
+class Hashed:
+    """A stream that hashes what is written to it; ``sha256`` is in hex, so far."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of everything written so far."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes, /) -> int:
+        """Write and hash bytes."""
+        self._digest.update(data)
+        return self._target.write(data)
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hex."""
     with path.open("rb") as stream:

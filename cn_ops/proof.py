@@ -27,7 +27,7 @@ class Subject:
     """A database to be proven, the manifest that says what it must be, and the dump that it came from.
 
     ``live`` is the database that it stands beside, null when it is that one: what is scratch bears its name, by which
-    a later command finds what a killed one left.
+    a later command finds what a killed one left. ``jobs`` is how many sessions compare, null for one for each core.
     """
 
     server: Server
@@ -35,6 +35,7 @@ class Subject:
     manifest: Path
     dump: Path
     live: str | None = None
+    jobs: int | None = None
 
 
 def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] = lambda _: None) -> Comparison:
@@ -47,7 +48,7 @@ def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] 
     """
     expected = read_fingerprint(subject.manifest)
     probes = [one.probe for one in expected.probes]
-    comparison = compare(expected, take(subject.server, subject.database, advanced, probes), stripped)
+    comparison = compare(expected, take(subject.server, subject.database, advanced, probes, subject.jobs), stripped)
     versions = extension_texts(expected.extensions)
     before = object_texts(expected.objects, stripped) | versions
     if not any(one.what in before for one in comparison.differences):

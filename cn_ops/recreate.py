@@ -30,7 +30,7 @@ def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], Non
     try:
         said("drop and create")
         _drop_and_create(operation, wanted)
-        fill(operation.stack, wanted, operation.settings.restore.after, said)
+        fill(operation.stack, wanted, operation.settings.restore, said)
     except KeyboardInterrupt:
         raise _with_state(operation, wanted, Interrupted("interrupted while restoring")) from None
     except OpsError as error:

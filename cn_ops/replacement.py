@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,27 +14,36 @@ from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
-from cn_ops.postgres.load import analyze, load, run_sql
+from cn_ops.postgres.analyze import analyze
+from cn_ops.postgres.load import load, run_sql
 from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source
 from cn_ops.stack import Server
 
 
-def fill(server: Server, wanted: Recreation, after: Sequence[Path], said: Callable[[str], None]) -> None:
+def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Callable[[str], None]) -> None:
     """Load the dump into the empty target, run the SQL files that come after, and analyze it."""
     target = wanted.target
     said("load")
-    load(server, target, Path(wanted.dump), owners=wanted.owners, privileges=wanted.privileges)
-    for script in after:
+    load(
+        server,
+        target,
+        Path(wanted.dump),
+        owners=wanted.owners,
+        privileges=wanted.privileges,
+        jobs=settings.jobs,
+    )
+    for script in settings.after:
         said(f"run {script.name}")
         run_sql(server, target, script)
     with session(server, target) as connection:
         for done in repair(connection):
             said(done)
         said("analyze")
-        analyze(connection)
+        analyze(connection, settings.jobs)
 
 
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
@@ -87,7 +96,8 @@ def verify(
     if recorded.manifest is None:
         return None
     manifest, dump = Path(recorded.manifest), Path(recorded.dump)
-    subject = Subject(operation.stack, recorded.target, manifest, dump, recorded.database)
+    jobs = operation.settings.restore.jobs
+    subject = Subject(operation.stack, recorded.target, manifest, dump, recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
     comparison = prove(subject, stripped, said)
     require_equal(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
 from cn_ops.files import remove
@@ -103,10 +102,10 @@ def _prove_in_scratch(
             step.detail = source.path.name
         recreation = _recreation(generation, manifest)
         with phases.phase("restore") as step:
-            _restore(server, generation, recreation, settings.after, step.advanced)
+            _restore(server, generation, recreation, settings, step.advanced)
             step.detail = "into the scratch server"
         with phases.phase("compare") as step:
-            comparison = _compare(server, generation, recreation, step.advanced)
+            comparison = _compare(server, generation, recreation, settings.jobs, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
     return version, comparison
 
@@ -139,7 +138,7 @@ def _restore(
     server: Server,
     generation: Generation,
     recreation: Recreation,
-    after: Sequence[Path],
+    settings: RestoreSettings,
     said: Callable[[str], None],
 ) -> None:
     said("globals")
@@ -148,13 +147,17 @@ def _restore(
     with session(server, maintenance_database(recreation.database)) as connection:
         alter.drop(connection, recreation.database)
         alter.create(connection, recreation.database, recreation.properties)
-    fill(server, recreation, after, said)
+    fill(server, recreation, settings, said)
 
 
 def _compare(
-    server: Server, generation: Generation, recreation: Recreation, said: Callable[[str], None]
+    server: Server,
+    generation: Generation,
+    recreation: Recreation,
+    jobs: int | None,
+    said: Callable[[str], None],
 ) -> Comparison:
-    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump)
+    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump, jobs=jobs)
     comparison = prove(subject, Stripped(), said)
     require_equal(
         comparison,

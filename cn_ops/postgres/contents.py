@@ -17,7 +17,12 @@ from cn_ops.fingerprint import LargeObjects, MaterializedView, SequenceState, Ta
 # Everything that a value's text depends on and the session does not already pin.
 TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers": "off", "xmloption": "content"}
 # Rows are read where they are, as a dump reads them, and not from an index that may say otherwise.
-SCAN_SETTINGS = {"enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_bitmapscan": "off"}
+SCAN_SETTINGS = {
+    "enable_indexscan": "off",
+    "enable_indexonlyscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_tidscan": "on",  # a part of a table reads its own blocks only
+}
 LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
 
@@ -26,6 +31,8 @@ _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
        coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
+       pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
+       coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),
        d.objid IS NOT NULL AND x.condition IS NULL
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -66,6 +73,9 @@ SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h
         FROM (SELECT lo_open(m.oid, 262144) AS fd OFFSET 0) AS one OFFSET 0) AS open) / %(chunk)s) AS i)) AS h
   FROM pg_catalog.pg_largeobject_metadata AS m OFFSET 0) AS one
 """
+_LARGE_OBJECT_BLOCKS = """
+SELECT pg_catalog.pg_relation_size('pg_catalog.pg_largeobject') / current_setting('block_size')::int
+"""
 # Comments are joined: obj_description() would read all of them for each object, since indexes are not to be used.
 _LARGE_OBJECT_ATTRIBUTES = """
 SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint) FROM (
@@ -80,13 +90,42 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 
 @dataclass(frozen=True)
 class Table:
-    """A table: ``condition`` selects the rows that a dump holds, where an extension says which."""
+    """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
+
+    ``blocks`` is its size; ``is_heap`` says that a range of blocks can be read by itself.
+    """
 
     schema: str
     name: str
     condition: str
     columns: tuple[str, ...]
+    blocks: int
+    is_heap: bool
     is_extension_own: bool
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Some of a table's blocks: from ``first`` to before ``end``, which is null for the last of them."""
+
+    first: int
+    end: int | None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Rows and their hashes, added up: those of two parts of a table can be added up again."""
+
+    rows: int
+    first: int
+    second: int
+
+    def __add__(self, other: Sums) -> Sums:
+        """Return the sums of both parts."""
+        return Sums(self.rows + other.rows, self.first + other.first, self.second + other.second)
+
+
+TOO_WIDE = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory, psycopg.errors.InternalError_)
 
 
 # What an extension repairs after a restore, because it holds the numbers of other objects.
@@ -108,23 +147,39 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
             name,
             condition,
             tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
+            blocks,
+            is_heap,
             is_own,
         )
-        for schema, name, condition, columns, is_own in rows
+        for schema, name, condition, columns, blocks, is_heap, is_own in rows
     )
 
 
-def table_content(connection: psycopg.Connection, table: Table) -> TableContent:
-    """Count and hash a table's rows.
+def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums | None:
+    """Count and hash a table's rows, or those in some of its blocks, by each row's text.
 
-    Row-level security is an error here (``row_security`` is off) and never a silently smaller table. A row whose
-    text would pass the server's limit of 1 GB is hashed column by column.
+    Row-level security is an error here (``row_security`` is off) and never a silently smaller table. None when there
+    is a row whose text would pass the server's limit of 1 GB: ``column_sums`` can hash that.
     """
     try:
         with connection.transaction():
-            return _content(connection, table, "rows")
-    except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory, psycopg.errors.InternalError_):
-        return _content(connection, table, "columns")
+            return _sums(connection, table, part, [sql.Identifier("t", name) for name in table.columns])
+    except TOO_WIDE:
+        return None
+
+
+def column_sums(connection: psycopg.Connection, table: Table) -> Sums:
+    """Count and hash a table's rows by the hashes of their columns' texts."""
+    # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
+    # A composite value of NULLs `IS NULL`, and is another value than NULL.
+    each = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN md5(format('%s', {0})) END")
+    return _sums(connection, table, None, [each.format(sql.Identifier("t", name)) for name in table.columns])
+
+
+def content(table: Table, sums: Sums, method: str) -> TableContent:
+    """Write down what a table's rows add up to."""
+    name = _shown(table.schema, table.name)
+    return TableContent(name, sums.rows, _hex((sums.first, sums.second)), method, table.is_extension_own)
 
 
 def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:
@@ -146,6 +201,12 @@ def sequences(connection: psycopg.Connection) -> tuple[SequenceState, ...]:
     return tuple(found)
 
 
+def large_object_blocks(connection: psycopg.Connection) -> int:
+    """Return how many blocks all large objects have, those of other snapshots among them."""
+    row = connection.execute(_LARGE_OBJECT_BLOCKS).fetchone()
+    return int(row[0]) if row else 0
+
+
 def large_objects(connection: psycopg.Connection) -> LargeObjects:
     """Count and hash all large objects."""
     row = connection.execute(_LARGE_OBJECTS, {"chunk": LARGE_OBJECT_CHUNK}).fetchone() or (0, None, None)
@@ -153,26 +214,25 @@ def large_objects(connection: psycopg.Connection) -> LargeObjects:
     return LargeObjects(int(row[0]), _hex(row[1:]), _hex(attributes))
 
 
-def _content(connection: psycopg.Connection, table: Table, method: str) -> TableContent:
-    columns = [sql.Identifier("t", name) for name in table.columns]
-    if method == "columns":
-        # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
-        # A composite value of NULLs `IS NULL`, and is another value than NULL.
-        each = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN md5(format('%s', {0})) END")
-        values: Sequence[sql.Composable] = [each.format(column) for column in columns]
-    else:
-        values = columns
+def _sums(
+    connection: psycopg.Connection, table: Table, part: Blocks | None, values: Sequence[sql.Composable]
+) -> Sums:
     query = sql.SQL(
         "SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint)"
         " FROM (SELECT md5(ROW({})::text) AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
     ).format(
         sql.SQL(", ").join(values),
         sql.Identifier(table.schema, table.name),
-        sql.SQL(table.condition),  # the extension's own words, from its catalog entry
+        # the extension's own words, from its catalog entry; such a table is never read in parts
+        _within(part) if part else sql.SQL(table.condition),
     )
     row = connection.execute(query).fetchone() or (0, None, None)
-    name = _shown(table.schema, table.name)
-    return TableContent(name, int(row[0]), _hex(row[1:]), method, table.is_extension_own)
+    return Sums(int(row[0]), int(row[1] or 0), int(row[2] or 0))
+
+
+def _within(part: Blocks) -> sql.Composable:
+    first = sql.SQL("WHERE t.ctid >= {}::tid").format(f"({part.first},0)")
+    return first if part.end is None else first + sql.SQL(" AND t.ctid < {}::tid").format(f"({part.end},0)")
 
 
 def _shown(schema: str, name: str) -> str:

@@ -4,33 +4,79 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
 
-from cn_ops.files import copy_hashed
+from cn_ops.files import Hashed, copy_hashed
+from cn_ops.jobs import default_jobs
+from cn_ops.postgres.folders import dump_folder
 from cn_ops.postgres.session import dbname
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
 Advanced = Callable[[int], None]
+DumpFormat = Literal["custom", "directory"]
+
+# By measurement: docs/performance.md.
+FASTEST = "zstd:1"
+FASTEST_GZIP = "2"
+NOWHERE = "/nonexistent/cn-ops"
 
 
-def dump_flags(settings: BackupSettings) -> tuple[str, ...]:
-    """Return pg_dump's flags; format and compression are settings.
+@dataclass(frozen=True)
+class Preset:
+    """What the settings do not say; ``compress`` is null for the fastest that the server's pg_dump has."""
 
-    Owners and privileges stay in the archive, whatever a restore may leave out of it.
-    """
-    return (f"--format={settings.format}", f"--compress={settings.compress}")
+    format: DumpFormat
+    compress: str | None
+
+
+PRESETS: dict[str, Preset] = {
+    "compatible": Preset("custom", "9"),
+    "fast": Preset("custom", None),
+    "parallel": Preset("directory", None),
+}
+
+
+@dataclass(frozen=True)
+class DumpPlan:
+    """How a dump is made; ``jobs`` is how many tables are dumped at a time, in directory format."""
+
+    format: DumpFormat
+    compress: str
+    jobs: int
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return pg_dump's flags.
+
+        Owners and privileges stay in the archive, whatever a restore may leave out of it.
+        """
+        parallel = (f"--jobs={self.jobs}",) if self.format == "directory" else ()
+        return (f"--format={self.format}", f"--compress={self.compress}", *parallel)
+
+
+def plan_dump(server: Server, settings: BackupSettings) -> DumpPlan:
+    """Say how to dump: what the settings name, and for the rest what their preset means with this server's tools."""
+    preset = PRESETS[settings.preset]
+    compress = settings.compress or preset.compress or _fast_compression(server)
+    return DumpPlan(settings.format or preset.format, compress, settings.jobs or default_jobs())
 
 
 def dump_database(
-    server: Server, database: str, flags: Sequence[str], snapshot: str, target: BinaryIO, advanced: Advanced
+    server: Server, database: str, plan: DumpPlan, snapshot: str, target: BinaryIO, advanced: Advanced
 ) -> tuple[str, int]:
     """Dump what a snapshot sees; return the dump's SHA-256, in hex, and its size in bytes.
 
     Raises ``ProcessFailed`` when pg_dump fails, ``OSError`` when the target cannot be written.
     """
-    argv = ["pg_dump", *flags, f"--snapshot={snapshot}", "--no-password", f"--dbname={dbname(database)}"]
-    return _streamed(server, argv, target, advanced)
+    argv = ["pg_dump", *plan.flags, f"--snapshot={snapshot}", "--no-password", f"--dbname={dbname(database)}"]
+    if plan.format == "custom":
+        return _streamed(server, argv, target, advanced)
+    hashed = Hashed(target)
+    # What is made durable is the file that comes out, not the folder.
+    size = dump_folder(server, [*argv, "--no-sync"], hashed, advanced)
+    return hashed.sha256, size
 
 
 def dump_globals(server: Server, target: BinaryIO, *, passwords: bool = True) -> tuple[str, int]:
@@ -42,6 +88,15 @@ def dump_globals(server: Server, target: BinaryIO, *, passwords: bool = True) ->
 def tool_version(server: Server) -> str:
     """Return the version of the pg_dump beside the server."""
     return server.tool(["pg_dump", "--version"]).stdout.split()[2]
+
+
+def _fast_compression(server: Server) -> str:
+    """Return zstd where that server's pg_dump was built with it, else the best of what every build has."""
+    argv = ["pg_dump", "--format=custom", f"--compress={FASTEST}", "--file=/dev/null", "--no-password"]
+    # It looks at its options before it looks for the server: a folder that is not there answers at once.
+    with server.tool_started([*argv, f"--dbname=host={NOWHERE}"]) as running:
+        said = running.wait(check=False).stderr
+    return FASTEST if NOWHERE in said else FASTEST_GZIP
 
 
 def _streamed(server: Server, argv: Sequence[str], target: BinaryIO, advanced: Advanced) -> tuple[str, int]:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
-import psycopg
-
 from cn_ops.fingerprint import Fingerprint, LargeObjects, Probe, SequenceState, TableContent
+from cn_ops.jobs import default_jobs
 from cn_ops.postgres import contents, objects
 from cn_ops.postgres.database import properties, server_version
+from cn_ops.postgres.parallel import Advanced, ContentsReader
 from cn_ops.postgres.probes import answers, probes_of
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.stack import Server
 
-Advanced = Callable[[str], None]
-
 
 class Fingerprinting:
-    """The parts that can be read while a dump of the same snapshot runs, on their own session."""
+    """The parts that can be read while a dump of the same snapshot runs, on sessions of their own."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
-        self._stopped = threading.Event()
+    def __init__(self, view: Snapshot, jobs: int) -> None:
+        self._connection = view.connection
+        self._contents = ContentsReader(view.connection, view.id, jobs)
         self.tables: tuple[TableContent, ...] = ()
         self.large_objects = LargeObjects(0, "", "")
         self.sequences: tuple[SequenceState, ...] = ()
@@ -37,20 +34,11 @@ class Fingerprinting:
 
     def read_contents(self, advanced: Advanced) -> None:
         """Hash every table and every large object."""
-        found = contents.tables(self._connection)
-        read = []
-        for number, table in enumerate(found, 1):
-            if self._stopped.is_set():
-                return
-            advanced(f"table {number} of {len(found)}")
-            read.append(contents.table_content(self._connection, table))
-        self.tables = tuple(sorted(read))
-        self.large_objects = contents.large_objects(self._connection)
+        self.tables, self.large_objects = self._contents.read(advanced)
 
     def stop(self) -> None:
         """End the reading in another thread."""
-        self._stopped.set()
-        self._connection.cancel_safe()
+        self._contents.stop()
 
     def finish(self, server: Server, database: str, snapshot_id: str, probes: Sequence[Probe] = ()) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, and the schema."""
@@ -86,19 +74,23 @@ def alongside(started: Fingerprinting) -> Iterator[None]:
             raise
 
 
-def begin(view: Snapshot) -> Fingerprinting:
-    """Begin a fingerprint in a snapshot that is open."""
-    started = Fingerprinting(view.connection)
+def begin(view: Snapshot, jobs: int) -> Fingerprinting:
+    """Begin a fingerprint in a snapshot that is open, to be read on at most so many sessions."""
+    started = Fingerprinting(view, jobs)
     started.read_sequences()
     return started
 
 
 def take(
-    server: Server, database: str, advanced: Advanced = lambda _: None, probes: Sequence[Probe] = ()
+    server: Server,
+    database: str,
+    advanced: Advanced = lambda _: None,
+    probes: Sequence[Probe] = (),
+    jobs: int | None = None,
 ) -> Fingerprint:
-    """Take the fingerprint of a database as it is now."""
+    """Take the fingerprint of a database as it is now, on at most so many sessions (None: one for each core)."""
     with snapshot(server, database) as view:
-        started = begin(view)
+        started = begin(view, jobs or default_jobs())
         started.read_contents(advanced)
         return started.finish(server, database, view.id, probes)
 

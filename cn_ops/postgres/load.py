@@ -7,35 +7,60 @@ from pathlib import Path
 import psycopg
 
 from cn_ops.errors import OperationFailed
+from cn_ops.jobs import default_jobs
+from cn_ops.postgres.archive import contents, is_directory, sought
 from cn_ops.postgres.session import dbname, silent_login
 from cn_ops.stack import Server
 
 # No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
 RESTORE_FLAGS = ("--exit-on-error", "--no-password")
+# Of the restoring sessions alone: nothing of the server is changed. Who swaps a database in commits as usual, and
+# with that everything before it is on disk.
+SESSION_SETTINGS = {"maintenance_work_mem": "256MB", "synchronous_commit": "off"}
+# By measurement: below, more sessions cost more than they bring.
+SMALL_DUMP_BYTES = 4 << 20
 
 
-def load(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
-    """Restore a dump into an empty database; raises ``ProcessFailed`` at its first error."""
-    _restore(server, database, dump, [], owners=owners, privileges=privileges)
+def load(
+    server: Server, database: str, dump: Path, *, owners: bool, privileges: bool, jobs: int | None = None
+) -> None:
+    """Restore a dump into an empty database, on so many sessions (None: as many as pay).
+
+    Raises ``ProcessFailed`` at its first error.
+    """
+    jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
+    settings = {**SESSION_SETTINGS, "max_parallel_maintenance_workers": str(jobs)}
+    argv = ["pg_restore", *_flags(owners, privileges), f"--dbname={dbname(database, settings)}"]
+    if jobs == 1 and not is_directory(dump):
+        with dump.open("rb") as stream:
+            server.tool(argv, stdin=stream)
+        return
+    with sought(server, dump) as path:
+        server.tool([*argv, f"--jobs={jobs}", path])
 
 
 def load_schema(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
     """Restore a dump's schema, without rows, into an empty database."""
-    _restore(server, database, dump, ["--schema-only"], owners=owners, privileges=privileges)
-
-
-def _restore(server: Server, database: str, dump: Path, what: list[str], *, owners: bool, privileges: bool) -> None:
-    left_out = [*([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"])]
-    with dump.open("rb") as stream:
-        argv = ["pg_restore", *RESTORE_FLAGS, *left_out, *what, f"--dbname={dbname(database)}"]
+    with contents(server, dump) as (arguments, stream):
+        argv = [
+            "pg_restore",
+            *_flags(owners, privileges),
+            "--schema-only",
+            f"--dbname={dbname(database)}",
+            *arguments,
+        ]
         server.tool(argv, stdin=stream)
+
+
+def _flags(owners: bool, privileges: bool) -> tuple[str, ...]:
+    return (*RESTORE_FLAGS, *([] if owners else ["--no-owner"]), *([] if privileges else ["--no-acl"]))
 
 
 def run_sql(server: Server, database: str, script: Path) -> None:
     """Run an SQL file in one transaction; raises ``ProcessFailed`` at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
-        target = dbname(database, **silent_login(server, database))
+        target = dbname(database, silent_login(server, database))
         server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
 
 
@@ -47,11 +72,6 @@ def run_globals(server: Server, script: Path) -> None:
     problems = [line for line in errors if "ERROR:" in line and "already exists" not in line]
     if problems:
         raise OperationFailed(f"{script.name} cannot be restored", evidence="\n".join(problems))
-
-
-def analyze(connection: psycopg.Connection) -> None:
-    """Give the planner its statistics: a dump brings none before PostgreSQL 18."""
-    connection.execute("ANALYZE")
 
 
 def end_tool_sessions(connection: psycopg.Connection) -> int:

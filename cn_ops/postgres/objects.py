@@ -12,6 +12,7 @@ import psycopg
 
 from cn_ops.fingerprint import Extension, Membership, Role, SchemaObject, SilencedConstraint
 from cn_ops.masking import mask_patterns
+from cn_ops.postgres.archive import contents
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Server
 
@@ -74,8 +75,8 @@ def schema_objects(server: Server, database: str, snapshot: str | None = None) -
 
 def archive_objects(server: Server, dump: Path) -> tuple[SchemaObject, ...]:
     """Return every object of the schema in a dump."""
-    with dump.open("rb") as stream:
-        return split_schema(server.tool(["pg_restore", "--schema-only", "--file=-"], stdin=stream).stdout)
+    with contents(server, dump) as (arguments, stream):
+        return split_schema(server.tool(["pg_restore", "--schema-only", "--file=-", *arguments], stdin=stream).stdout)
 
 
 def split_schema(text: str) -> tuple[SchemaObject, ...]:

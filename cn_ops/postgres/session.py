@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -33,6 +34,8 @@ PINNED = {
     "lock_timeout": "0",
     "statement_timeout": "0",
 }
+
+NO_SETTINGS: Mapping[str, str] = types.MappingProxyType({})
 
 # libpq gives no SQLSTATE for a refused connection: its text is all there is.
 REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
@@ -154,6 +157,16 @@ def _may_silence(parameters: tuple[tuple[str, str], ...]) -> bool:
         return bool(row and row[0]) and connection.info.server_version >= LOGIN_TRIGGERS_SINCE
 
 
+@contextmanager
+def sibling(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Open another session with the same server and database, as the same role, pinned alike."""
+    known = connection.info.get_parameters()
+    password = {"password": connection.info.password} if connection.info.password else {}
+    conninfo = make_conninfo(**{"hostaddr": "", **known, **password})
+    with explained(known["user"], known["dbname"]), psycopg.connect(conninfo, autocommit=True) as another:
+        yield another
+
+
 def maintenance_database(database: str) -> str:
     """Return a database to connect to while ``database`` itself is made or dropped."""
     return "template1" if database == MAINTENANCE_DATABASE else MAINTENANCE_DATABASE
@@ -187,8 +200,8 @@ def qualified(name: str) -> sql.Identifier:
     return sql.Identifier(*name.split(".", 1))
 
 
-def dbname(database: str, **settings: str) -> str:
-    """Return a ``--dbname`` that names this database whatever its name holds, with settings for the tool's session.
+def dbname(database: str, settings: Mapping[str, str] = NO_SETTINGS) -> str:
+    """Return a ``--dbname`` that names this database whatever its name holds, with settings of its sessions.
 
     The tools read a name with ``=`` in it, or one that begins like a URL, as a connection string. A database that
     is read-only by default is restored as well.

@@ -40,6 +40,8 @@ from cn_ops.settings.types import (
 DEMO_COMPOSE_FILE = Path("compose/docker-compose.test.yml")
 # Far more than anybody keeps; a slip of the keyboard is caught.
 MOST_GENERATIONS = 100_000
+# More than the cores of any machine that this runs on.
+MOST_JOBS = 256
 
 
 class ComposeSettings(Section):
@@ -184,8 +186,23 @@ class BackupSettings(Section):
     suspicious_share: Number = Field(
         0.5, ge=0, le=1, description="Nothing is pruned when the newest lacks more than this share of size or rows."
     )
-    format: Literal["custom"] = Field("custom", description="pg_dump's archive format.")
-    compress: Compression = Field("9", description="pg_dump's --compress.")
+    preset: Literal["compatible", "fast", "parallel"] = Field(
+        "compatible",
+        description="compatible: one file in custom format, gzip 9, which every pg_restore reads. fast: the same "
+        "format with zstd where the server's pg_dump has it, else a quick gzip. parallel: directory format, several "
+        "tables at a time, packed into one file.",
+    )
+    format: Literal["custom", "directory"] | None = Field(
+        None, description="pg_dump's archive format (null: the preset's); directory is packed into one file, a tar."
+    )
+    compress: Compression | None = Field(None, description="pg_dump's --compress (null: the preset's).")
+    jobs: Integer | None = Field(
+        None,
+        ge=1,
+        le=MOST_JOBS,
+        description="How many sessions fingerprint at the same time, and in directory format dump (null: one for "
+        "each core, at most 8).",
+    )
     globals: Boolean = Field(
         True, description="Also dump roles and tablespaces (needs a superuser; holds password hashes, mode 0600)."
     )
@@ -201,6 +218,14 @@ class RestoreSettings(Section):
     )
     owners: Boolean = Field(True, description="Restore who owns each object (recreate never does).")
     privileges: Boolean = Field(True, description="Restore GRANTs (recreate never does).")
+    jobs: Integer | None = Field(
+        None,
+        ge=1,
+        le=MOST_JOBS,
+        description="How many sessions load, make indexes, analyze and compare at the same time (null: one for each "
+        "core, at most 8, and one for a small dump). More than one needs room for the dump beside the server's "
+        "tools: in its container, or in the state folder for a dump in directory format.",
+    )
     after: tuple[Location, ...] = Field(
         (), description="SQL files to run in the restored database, before it is proven."
     )

@@ -12,6 +12,8 @@ from typing import BinaryIO, Protocol
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 
+# Every container has it, and it goes with the container.
+CONTAINER_FOLDERS = "/tmp"  # noqa: S108 - folders in it have random names, and only their maker can enter them
 # For a server whose data nobody will miss: it need not survive a crash.
 SCRATCH_SETTINGS: dict[str, str] = {
     "fsync": "off",
@@ -46,6 +48,24 @@ class Server(Protocol):
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
     ) -> AbstractContextManager[Running]:
         """Start a client tool beside the server; it is ended when the block is left."""
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether the client tools see this machine's files."""
+
+    @property
+    def folders(self) -> str:
+        """Where scripts beside the client tools make folders of their own, as those see it."""
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script beside the client tools, which are on its PATH; it is ended like one of them."""
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the parameters with which this process reaches a database of the server."""

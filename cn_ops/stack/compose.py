@@ -15,7 +15,7 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, Usa
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import Server
+from cn_ops.stack.base import CONTAINER_FOLDERS, Server
 from cn_ops.stack.compose_cli import Compose, Container
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
@@ -98,6 +98,7 @@ class ComposeStack:
         The official image first runs a temporary server that listens on the socket only: asking there would
         take it for the real one.
         """
+        self._server.forget()
         container = self._containers().get(self._postgres.service)
         self._unpause(container)
         if container is None or not container.active:
@@ -118,6 +119,7 @@ class ComposeStack:
 
     def kill_server(self) -> None:
         """Kill the server's container; the engine does not start again what was killed so."""
+        self._server.forget()
         self._compose.run("kill", "--signal=KILL", self._postgres.service)
 
     def why_no_small_disk(self) -> str:
@@ -142,6 +144,7 @@ class ComposeStack:
         self._end_left_commands()
         if not services:
             return
+        self._server.forget()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("stop", f"--timeout={patience}", *reversed(services), timeout=patience * 3 + 60)
         still = [name for name in services if name in self.running()]
@@ -159,6 +162,7 @@ class ComposeStack:
 
     def down(self, *, volumes: bool) -> None:
         """Remove the containers and the network; with ``volumes`` the data too."""
+        self._server.forget()
         self._end_left_commands()
         patience = max(1, round(self._settings.stop_deadline))
         self._compose.run("down", f"--timeout={patience}", *(["--volumes"] if volumes else []))
@@ -202,6 +206,27 @@ class ComposeStack:
         """Start a client tool in the server's container; it is ended when the block is left."""
         return self._server.tool_started(argv, stdin=stdin, stdout=stdout)
 
+    @property
+    def reads_files(self) -> bool:
+        """No: they are in the container."""
+        return False
+
+    @property
+    def folders(self) -> str:
+        """The container's own, on its writable layer."""
+        return CONTAINER_FOLDERS
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script in the container."""
+        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
+
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the published loopback port, or the container's own address."""
         return self._server.conninfo(database)
@@ -217,6 +242,7 @@ class ComposeStack:
         return scratch_container(self._compose, self._postgres, self.name)
 
     def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
+        self._server.forget()
         end = time.monotonic() + self._application.deadline
         there = self._containers()
         for name, command in commands.items():

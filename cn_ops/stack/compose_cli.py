@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +70,7 @@ class Container:
     health: str
     exit_code: int
     ports: tuple[tuple[str, int, int], ...]
+    name: str = ""
 
     @property
     def running(self) -> bool:
@@ -120,17 +121,19 @@ class Compose:
                 refusal.message = f"{refusal.message}: {self._absent_images()}"
             raise refusal from error
 
-    def started(
-        self, *arguments: str, stdin: BinaryIO | None, stdout: BinaryIO | None, env: Mapping[str, str]
+    def exec_started(
+        self,
+        container: Container,
+        options: Sequence[str],
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None,
+        stdout: BinaryIO | None,
+        env: Mapping[str, str],
     ) -> AbstractContextManager[Running]:
-        """Start a compose command whose input and output are streams."""
-        return process.started(
-            [*self.base, *arguments],
-            stdin=stdin,
-            stdout=stdout,
-            env={**self._environment, **env},
-            cwd=self._directory,
-        )
+        """Start a command in a container, by the engine itself: compose takes twice as long to do the same."""
+        command = [self.engine, "exec", "--interactive", *options, container.name, *argv]
+        return process.started(command, stdin=stdin, stdout=stdout, env={**self._environment, **env})
 
     def ask_engine(self, *arguments: str, check: bool = True) -> Completed:
         """Run a command of the engine itself."""
@@ -262,4 +265,5 @@ def _container(row: Mapping[str, Any]) -> Container:
         health=row.get("Health") or "",
         exit_code=int(row.get("ExitCode") or 0),
         ports=ports,
+        name=str(row.get("Name") or row["ID"]),
     )

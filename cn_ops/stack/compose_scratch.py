@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from cn_ops.errors import MissingError, OpsError, TimedOut
 from cn_ops.files import claim_folder
 from cn_ops.process import Completed, Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import SCRATCH_SETTINGS, tool_session
+from cn_ops.stack.base import CONTAINER_FOLDERS, SCRATCH_SETTINGS, tool_session
 from cn_ops.stack.compose_cli import Compose, inspected
 
 LABEL = "cn-ops.scratch"
@@ -58,6 +58,27 @@ class ScratchContainer:
             [self._engine, "exec", "--interactive", *names, self._container, *argv], stdin=stdin, stdout=stdout
         ) as running:
             yield running
+
+    @property
+    def reads_files(self) -> bool:
+        """No: they are in the container."""
+        return False
+
+    @property
+    def folders(self) -> str:
+        """The container's own, on its writable layer."""
+        return CONTAINER_FOLDERS
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script in the container."""
+        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the socket's folder on this machine."""

@@ -26,6 +26,12 @@ class ComposeServer:
         self._compose = compose
         self._postgres = settings
         self._password: str | None = None
+        self._found: Container | None = None
+        self._address: tuple[str, int] | None = None
+
+    def forget(self) -> None:
+        """Look for the container and its address anew: it is about to be started, stopped or replaced."""
+        self._found = self._address = None
 
     def accepts_connections(self, timeout: float) -> bool:
         """Whether it accepts connections over TCP; asked for at most ``timeout`` seconds."""
@@ -46,15 +52,15 @@ class ComposeServer:
         lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
         """
         session = tool_session()
-        password = self._known_password()
-        inside = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
+        container, password = self._container(), self._known_password()
+        inside = ["-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
         inside += ["-e", "PGPASSWORD"] if password else []
         secret = {"PGPASSWORD": password} if password else {}
         try:
             with (
                 nullcontext((argv, stdin)) if stdin else lifeline(argv) as (command, source),
-                self._compose.started(
-                    *inside, self._postgres.service, *command, stdin=source, stdout=stdout, env=secret
+                self._compose.exec_started(
+                    container, inside, command, stdin=source, stdout=stdout, env=secret
                 ) as running,
             ):
                 yield running
@@ -68,12 +74,15 @@ class ComposeServer:
 
         Raises ``MissingError`` when the server cannot be reached either way.
         """
-        container = self._container()
         password = self._known_password()
         login = {"user": self._postgres.user, "dbname": database, **({"password": password} if password else {})}
-        for host, port in self._addresses(container):
-            with suppress(OSError), socket.create_connection((host, port), timeout=CONNECT_SECONDS):
-                return {"host": host, "port": str(port), **login}
+        if self._address and not _answers(*self._address):
+            self.forget()
+        if self._address is None:
+            self._address = next((one for one in self._addresses(self._container()) if _answers(*one)), None)
+        if self._address:
+            host, port = self._address
+            return {"host": host, "port": str(port), **login}
         raise MissingError(
             f"{self._postgres.service} cannot be reached from here: "
             "it publishes no port and its address does not answer",
@@ -82,6 +91,8 @@ class ComposeServer:
         )
 
     def _container(self) -> Container:
+        if self._found:
+            return self._found
         container = self._compose.containers().get(self._postgres.service)
         if container is None or not container.running:
             raise MissingError(
@@ -89,6 +100,7 @@ class ComposeServer:
                 state="nothing was changed",
                 hint="start it: `inv stack.up`",
             )
+        self._found = container
         return container
 
     def _known_password(self) -> str | None:
@@ -113,13 +125,19 @@ class ComposeServer:
     def _end_session(self, session: str) -> None:
         query = f"select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{session}'"  # noqa: S608 - made of hex digits
         password = self._known_password()
-        arguments = ["exec", "-T", "-e", f"PGUSER={self._postgres.user}", *(["-e", "PGPASSWORD"] if password else [])]
-        with self._compose.started(
-            *arguments,
-            self._postgres.service,
-            *("psql", "-X", "-d", "postgres", "-c", query),
+        options = ["-e", f"PGUSER={self._postgres.user}", *(["-e", "PGPASSWORD"] if password else [])]
+        with self._compose.exec_started(
+            self._container(),
+            options,
+            ("psql", "-X", "-d", "postgres", "-c", query),
             stdin=None,
             stdout=None,
             env={"PGPASSWORD": password} if password else {},
         ) as running:
             running.wait(15, check=False)
+
+
+def _answers(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=CONNECT_SECONDS):
+        return True
+    return False

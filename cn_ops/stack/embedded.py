@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -183,6 +184,31 @@ class EmbeddedStack:
             [program, *argv[1:]], stdin=stdin, stdout=stdout, env=self._cluster.environment()
         ) as running:
             yield running
+
+    @property
+    def reads_files(self) -> bool:
+        """Yes: they run here."""
+        return True
+
+    @property
+    def folders(self) -> str:
+        """Beside the cluster."""
+        return str(self._layout.home)
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script on this machine."""
+        self._require_server()
+        environment = self._cluster.environment()
+        path = f"{self._cluster.binaries}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
+        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the socket's folder, the user and the database."""

@@ -23,6 +23,7 @@ from cn_ops.errors import MissingError, OperationFailed
 from cn_ops.files import claim_folder, private_folder, publish
 from cn_ops.process import ProcessFailed
 from cn_ops.small_disk import release
+from cn_ops.stack.scripts import FOLDER_PREFIX
 
 AREAS = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a private folder is made inside, and its owner checked
 ACCOUNTS = ("postgres", "nobody")
@@ -104,7 +105,7 @@ class Layout:
         shutil.rmtree(self.area, ignore_errors=True)
         for name in ("data", "log", "logs"):
             shutil.rmtree(self.home / name, ignore_errors=True)
-        for left in self.home.glob("initdb-*"):
+        for left in (*self.home.glob("initdb-*"), *self.home.glob(f"{FOLDER_PREFIX}*")):
             shutil.rmtree(left, ignore_errors=True)
         for file in (self.registry, self.fresh_marker):
             file.unlink(missing_ok=True)

@@ -172,6 +172,31 @@ class ServerStack:
         with process.started([program, *argv[1:]], stdin=stdin, stdout=stdout, env=self._environment()) as running:
             yield running
 
+    @property
+    def reads_files(self) -> bool:
+        """Yes: they run here."""
+        return True
+
+    @property
+    def folders(self) -> str:
+        """In the state folder."""
+        return str(private_folder(self._settings.state))
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script on this machine."""
+        environment = self._environment()
+        tools = self.tools.path("pg_restore").parent
+        path = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
+        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
+
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the DSN's parameters with this database."""
         return {**self.address.parameters, "dbname": database}

@@ -8,14 +8,33 @@ from invoke.tasks import task
 from cn_ops.tasks.guard import guarded, help_of
 
 
-@task(help=help_of("stack", "json", "dry_run"))
+@task(
+    help=help_of(
+        "stack",
+        "json",
+        "dry_run",
+        preset="compatible, fast or parallel (default: backup.preset)",
+        jobs="how many sessions fingerprint, and with --preset=parallel dump, at the same time (default: the cores)",
+        compress="pg_dump's --compress, such as zstd:3 (default: the preset's)",
+    )
+)
 @guarded
-def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool = False) -> None:
+def backup(
+    context: Context,
+    preset: str = "",
+    jobs: str = "",
+    compress: str = "",
+    stack: str = "",
+    json: bool = False,
+    dry_run: bool = False,
+) -> None:
     """Back the live database up, read the dump back, then prune old generations.
 
     For example:
       inv backup
       inv backup --dry-run
+      inv backup --preset=fast
+      inv backup --preset=parallel --jobs=4 --compress=zstd:3
       inv backup --json
     """
     from cn_ops.backup import backup as make_backup
@@ -24,10 +43,17 @@ def backup(context: Context, stack: str = "", json: bool = False, dry_run: bool 
     from cn_ops.heal import heal
     from cn_ops.report.documents import backup_document
     from cn_ops.report.terminal import backup_result, fact_lines
-    from cn_ops.tasks.setup import locked
+    from cn_ops.tasks.setup import locked, whole_number
     from cn_ops.tasks.show import print_json, show
 
-    with locked("backup", stack) as operation:
+    over: dict[str, tuple[str, object]] = {}
+    if preset:
+        over["backup.preset"] = ("--preset", preset)
+    if jobs:
+        over["backup.jobs"] = ("--jobs", whole_number("--jobs", jobs, 1))
+    if compress:
+        over["backup.compress"] = ("--compress", compress)
+    with locked("backup", stack, over=over) as operation:
         if dry_run:
             with saying("nothing was changed", RUN_AGAIN):
                 plan = plan_backup(operation)

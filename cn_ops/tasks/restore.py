@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
         finish="drop the databases that earlier restores replaced",
         undo="swap the database that the last restore replaced back in",
+        jobs="how many sessions load, make indexes and compare at the same time (default: restore.jobs)",
         force_version="restore with client tools of a newer major version than the server's",
     )
 )
@@ -31,6 +32,7 @@ def restore(
     context: Context,
     dump: str = "",
     strategy: str = "",
+    jobs: str = "",
     finish: bool = False,
     undo: bool = False,
     force_version: bool = False,
@@ -59,7 +61,7 @@ def restore(
     from cn_ops.restore import restore as restore_database
     from cn_ops.restore_plan import plan_restore
     from cn_ops.tasks.restore_run import run_finish, run_undo
-    from cn_ops.tasks.setup import confirmed, locked
+    from cn_ops.tasks.setup import confirmed, locked, whole_number
     from cn_ops.tasks.show import print_json, show
 
     if sum((bool(dump), finish, undo)) != 1:
@@ -71,7 +73,9 @@ def restore(
     if finish or undo:
         (run_finish if finish else run_undo)(stack, yes=yes, as_json=json, dry_run=dry_run)
         return
-    over = {"restore.strategy": ("--strategy", strategy)} if strategy else {}
+    over: dict[str, tuple[str, object]] = {"restore.strategy": ("--strategy", strategy)} if strategy else {}
+    if jobs:
+        over["restore.jobs"] = ("--jobs", whole_number("--jobs", jobs, 1))
     with locked("restore", stack, over=over) as operation:
         if dry_run:
             plan = plan_restore(operation, dump, Path.cwd(), force_version=force_version)

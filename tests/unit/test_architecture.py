@@ -29,7 +29,7 @@ def layer(modules: str, may_import: str = "") -> Layer:
 
 # The one place where it is written down which layer a module is in.
 LAYERS = {
-    "0": layer("__init__ errors fingerprint masking model names text"),
+    "0": layer("__init__ errors fingerprint jobs masking model names text"),
     "1": layer("application files journal logs phases process process_group settings small_disk", "0"),
     "2": layer("stack", "0 1"),
     "3": layer("postgres", "0 1 2"),

@@ -148,7 +148,10 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
             "application: {deadline: .inf}",
             ["application.deadline: must be a number, got '.inf' (cn_ops.yaml line 1)"],
         ),
-        ("backup: {format: tar}", ["backup.format: must be custom, got 'tar' (cn_ops.yaml line 1)"]),
+        (
+            "backup: {format: tar}",
+            ["backup.format: must be one of custom, directory or null, got 'tar' (cn_ops.yaml line 1)"],
+        ),
         (
             "backup: {generations: 1}\nstate: a\nbackup: {generations: 2}",
             ["backup: is there twice, first on line 1 (cn_ops.yaml line 3)"],
@@ -181,8 +184,8 @@ def test_own_key_wins_over_a_merged_one_and_is_not_a_repetition(project: Project
             'backup: {"\\e[31m": 1}',
             [
                 "backup.'\\x1b[31m': unknown setting; known here: "
-                "directory, prefix, generations, keep_daily, keep_weekly, keep_monthly, suspicious_share, format, "
-                "compress, globals (cn_ops.yaml line 1)"
+                "directory, prefix, generations, keep_daily, keep_weekly, keep_monthly, suspicious_share, preset, "
+                "format, compress, jobs, globals (cn_ops.yaml line 1)"
             ],
         ),
         ("backup: {? [a] : b}", ["backup: must have names for keys (cn_ops.yaml line 1)"]),
