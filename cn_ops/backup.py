@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from cn_ops import __version__
 from cn_ops.errors import RUN_AGAIN, MissingError, OpsError, VerificationFailed, saying
@@ -17,18 +16,16 @@ from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import (
     count_rows,
-    identity,
     is_superuser,
     may_read_passwords,
-    properties,
     server_version,
     size_bytes,
     subscriptions,
 )
-from cn_ops.postgres.dump import dump_database, dump_globals, plan_dump, tool_version
-from cn_ops.postgres.fingerprint import alongside, begin
+from cn_ops.postgres.dump import dump_globals, plan_dump, tool_version
+from cn_ops.postgres.fingerprint import until_quiet
 from cn_ops.postgres.session import session
-from cn_ops.postgres.snapshot import Snapshot, snapshot
+from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot
 from cn_ops.postgres.tools import check_tools
 from cn_ops.prune import policy, prune
 from cn_ops.settings import ProbeSettings
@@ -85,22 +82,18 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
     plan = plan_dump(stack, settings)
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
-        with snapshot(stack, operation.database) as view:
-            _warn_of_subscriptions(operation, view)
-            rows = count_rows(view.connection, table)
-            reading = begin(view, plan.jobs)
-            with alongside(reading):
-                sha256, size = dump_database(
-                    stack, operation.database, plan, view.id, made.dump, advanced=step.advanced_bytes
-                )
-            fingerprint = reading.finish(stack, operation.database, view.id, _probes(operation.settings.probes))
-            described = _described(operation, view)
+        _warn_of_subscriptions(operation)
+        wanted = Wanted(operation.database, plan, table, _probes(operation.settings.probes))
+        dumped = until_quiet(lambda: dump_snapshot(stack, wanted, made.dump, step.advanced_bytes))
+        fingerprint = dumped.fingerprint
         globals_sha256 = _dump_globals(operation, made)
         made.sync()
         for answer in fingerprint.probes:
             if answer.problem:
                 operation.phases.warn(f"probe {answer.probe.name!r} answers {answer.problem} on the live database")
-        step.detail = f"{readable_bytes(size)}, {fingerprint.rows} rows in {len(fingerprint.dumped)} tables"
+        step.detail = (
+            f"{readable_bytes(dumped.size_bytes)}, {fingerprint.rows} rows in {len(fingerprint.dumped)} tables"
+        )
         manifest = Manifest(
             id=made.id,
             database=operation.database,
@@ -108,18 +101,18 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             finished_at=_stamp(clock()),
             duration_seconds=round(time.monotonic() - began, 3),
             dump_file=made.path(".dump").name,
-            size_bytes=size,
-            sha256=sha256,
+            size_bytes=dumped.size_bytes,
+            sha256=dumped.sha256,
             format=plan.format,
             flags=plan.flags,
             globals_file=made.path(".globals.sql").name if globals_sha256 else None,
             globals_sha256=globals_sha256,
             tool_version=tool_version(stack),
             counted_table=table,
-            counted_rows=rows,
+            counted_rows=dumped.counted_rows,
             rows=fingerprint.rows,
             cn_ops_version=__version__,
-            **described,
+            **dumped.described,
         )
         return manifest, fingerprint
 
@@ -128,23 +121,13 @@ def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:
     return tuple(Probe(one.name, one.query, None if one.expect is None else str(one.expect)) for one in settings.sql)
 
 
-def _described(operation: Operation, view: Snapshot) -> dict[str, Any]:
-    who = identity(view.connection, operation.database)
-    return {
-        "system_identifier": who.system_identifier,
-        "database_oid": who.database_oid,
-        "server_version": server_version(view.connection),
-        "database_size_bytes": size_bytes(view.connection, operation.database),
-        "properties": properties(view.connection, operation.database),
-    }
-
-
-def _warn_of_subscriptions(operation: Operation, view: Snapshot) -> None:
+def _warn_of_subscriptions(operation: Operation) -> None:
     """Say what pg_dump leaves out, and so a fingerprint of its schema does not hold either."""
-    names = [] if is_superuser(view.connection) else subscriptions(view.connection)
+    with session(operation.stack, operation.database) as connection:
+        names, role = [] if is_superuser(connection) else subscriptions(connection), connection.info.user
     if names:
         operation.phases.warn(
-            f"pg_dump leaves subscriptions out for {view.connection.info.user!r}, who is no superuser: after a "
+            f"pg_dump leaves subscriptions out for {role!r}, who is no superuser: after a "
             f"restore, make {', '.join(names)} again"
         )
 

@@ -26,7 +26,7 @@ SCAN_SETTINGS = {
 LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
 
-_USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
+USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
        coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
@@ -42,20 +42,21 @@ LEFT JOIN LATERAL (
      SELECT e.extcondition[i] AS condition FROM pg_catalog.pg_extension AS e,
             pg_catalog.generate_subscripts(e.extconfig, 1) AS i
      WHERE e.oid = d.refobjid AND e.extconfig[i] = c.oid) AS x ON true
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {_USER_SCHEMA}
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
+  AND (d.objid IS NULL OR x.condition IS NOT NULL OR pg_catalog.has_table_privilege(c.oid, 'SELECT'))
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
 _MATERIALIZED_VIEWS = f"""
 SELECT n.nspname, c.relname, c.relispopulated
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'm' AND {_USER_SCHEMA} ORDER BY 1
+WHERE c.relkind = 'm' AND {USER_SCHEMA} ORDER BY 1
 """  # noqa: S608 - constants only
 _SEQUENCES = f"""
 SELECT n.nspname, c.relname, s.seqincrement
 FROM pg_catalog.pg_sequence AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relpersistence <> 't' AND {_USER_SCHEMA} AND NOT EXISTS (
+WHERE c.relpersistence <> 't' AND {USER_SCHEMA} AND NOT EXISTS (
   SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
   WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.objsubid = 0
   AND d.deptype = 'e' AND NOT c.oid = ANY (coalesce(e.extconfig, '{{}}')))
@@ -188,11 +189,15 @@ def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView
     return tuple(sorted(MaterializedView(_shown(schema, name), populated) for schema, name, populated in rows))
 
 
-def sequences(connection: psycopg.Connection) -> tuple[SequenceState, ...]:
-    """Return where every sequence stands now; no snapshot holds one still."""
+def sequences(connection: psycopg.Connection, values: psycopg.Connection) -> tuple[SequenceState, ...]:
+    """Return where every sequence of a snapshot stands now; no snapshot holds one still.
+
+    They are read by a session that keeps no locks, ``values``: a lock held on to would make a dump wait behind
+    whoever restarts one. Raises ``psycopg.errors.UndefinedTable`` for one that is gone.
+    """
     found = []
     for schema, name, increment in connection.execute(_SEQUENCES.encode()).fetchall():
-        row = connection.execute(
+        row = values.execute(
             sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
         ).fetchone()
         if row:

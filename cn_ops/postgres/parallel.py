@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -19,7 +19,8 @@ from psycopg import sql
 from cn_ops.fingerprint import LargeObjects, TableContent
 from cn_ops.postgres import contents
 from cn_ops.postgres.contents import Blocks, Sums, Table
-from cn_ops.postgres.session import sibling
+from cn_ops.postgres.locks import lock, lockable
+from cn_ops.postgres.session import explained, sibling
 
 # 32 MB: enough for one request to be worth its while, few enough that no session is left with much at the end.
 PART_BLOCKS = 4096
@@ -27,6 +28,9 @@ PART_BLOCKS = 4096
 BLOCKS_PER_SESSION = 1024
 # Before, a condition on ctid reads the whole table for each part.
 FIRST_WITH_BLOCK_RANGES = 140000
+
+# Every session locks every table, and the server's table of locks has room for some thousands.
+MOST_TABLES_LOCKED_OFTEN = 1000
 
 Advanced = Callable[[str], None]
 
@@ -52,27 +56,48 @@ class ContentsReader:
         self._snapshot = snapshot
         self._jobs = jobs
         self._stopped = threading.Event()
-        self._at_work: set[psycopg.Connection] = {connection}
         self._lock = threading.Lock()
         self._large_objects = LargeObjects(0, "", "")
         self._failure: BaseException | None = None
+        self._tables: tuple[Table, ...] = ()
+        self._pieces: list[Piece] = []
+        self._sessions: list[psycopg.Connection] = [connection]
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold every table for the block, in every session that will read: see ``cn_ops.postgres.locks``."""
+        held = lockable(self._connection)
+        lock(self._connection, held)
+        self._tables = contents.tables(self._connection)
+        self._pieces = sorted(self._cut(self._tables), key=lambda piece: piece.blocks, reverse=True)
+        with ExitStack() as sessions:
+            for _ in range(self._others(len(held))):
+                another = sessions.enter_context(self._another_session())
+                lock(another, held, second=True)
+                self._sessions.append(another)
+            yield
 
     def stop(self) -> None:
         """End the reading: sessions sit in the server's answers, so their queries are cancelled."""
         self._stopped.set()
         with self._lock:
-            for connection in self._at_work:
+            for connection in self._sessions:
                 connection.cancel_safe()
 
     def read(self, advanced: Advanced) -> tuple[tuple[TableContent, ...], LargeObjects]:
         """Hash every table and every large object; raises ``Stopped``."""
-        tables = contents.tables(self._connection)
-        pieces = sorted(self._pieces(tables), key=lambda piece: piece.blocks, reverse=True)
-        sums = self._read_all(pieces, advanced)
-        read = [self._content(table, sums[table]) for table in tables]
+        sums = self._read_all(advanced)
+        read = [self._content(table, sums[table]) for table in self._tables]
         return tuple(sorted(read)), self._large_objects
 
-    def _pieces(self, tables: Sequence[Table]) -> Iterator[Piece]:
+    def _others(self, tables: int) -> int:
+        """Return how many more sessions pay, and have room for their locks in the server."""
+        if tables > MOST_TABLES_LOCKED_OFTEN:
+            return 0
+        worthwhile = sum(piece.blocks for piece in self._pieces) // BLOCKS_PER_SESSION
+        return max(0, min(self._jobs, worthwhile, len(self._pieces)) - 1)
+
+    def _cut(self, tables: Sequence[Table]) -> Iterator[Piece]:
         yield Piece(None, None, contents.large_object_blocks(self._connection))
         in_parts = self._connection.info.server_version >= FIRST_WITH_BLOCK_RANGES
         for table in tables:
@@ -85,11 +110,11 @@ class ContentsReader:
                 end = None if first == starts[-1] else first + PART_BLOCKS
                 yield Piece(table, Blocks(first, end), PART_BLOCKS)
 
-    def _read_all(self, pieces: Sequence[Piece], advanced: Advanced) -> dict[Table, list[Sums | None]]:
+    def _read_all(self, advanced: Advanced) -> dict[Table, list[Sums | None]]:
         todo: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-        for piece in pieces:
+        for piece in self._pieces:
             todo.put(piece)
-        sums: dict[Table, list[Sums | None]] = {piece.table: [] for piece in pieces if piece.table}
+        sums: dict[Table, list[Sums | None]] = {table: [] for table in self._tables}
         done = 0
 
         def work(connection: psycopg.Connection) -> None:
@@ -104,28 +129,26 @@ class ContentsReader:
                     if piece.table:
                         sums[piece.table].append(found)
                     done += 1
-                    advanced(f"part {done} of {len(pieces)}")
+                    advanced(f"part {done} of {len(self._pieces)}")
 
-        others = min(self._jobs, sum(piece.blocks for piece in pieces) // BLOCKS_PER_SESSION, len(pieces)) - 1
-        if others < 1:
-            work(self._connection)
-        else:
-            self._on_sessions(others, work)
+        self._on_sessions(work)
         if self._stopped.is_set():
             raise Stopped
         return sums
 
-    def _on_sessions(self, others: int, work: Callable[[psycopg.Connection], None]) -> None:
-        """Let sessions work at the same time; the first failure ends all of them, and is raised."""
+    def _on_sessions(self, work: Callable[[psycopg.Connection], None]) -> None:
+        """Let all sessions work at the same time; the first failure ends all of them, and is raised."""
+        mine, *others = self._sessions
 
-        def elsewhere() -> None:
-            with self._ending_all(), self._another_session() as connection:
+        def elsewhere(connection: psycopg.Connection) -> None:
+            info = connection.info
+            with self._ending_all(), explained(info.user, info.dbname):
                 work(connection)
 
-        with ThreadPoolExecutor(others, thread_name_prefix="contents") as pool:
-            started = [pool.submit(elsewhere) for _ in range(others)]
+        with ThreadPoolExecutor(len(others) or 1, thread_name_prefix="contents") as pool:
+            started = [pool.submit(elsewhere, one) for one in others]
             with self._ending_all():
-                work(self._connection)
+                work(mine)
             for one in started:
                 one.exception()  # waits; what it was is on record
         if self._failure is not None:
@@ -147,13 +170,7 @@ class ContentsReader:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
             contents.pin_text(connection)
-            with self._lock:
-                self._at_work.add(connection)
-            try:
-                yield connection
-            finally:
-                with self._lock:
-                    self._at_work.discard(connection)
+            yield connection
 
     def _read_piece(self, connection: psycopg.Connection, piece: Piece) -> Sums | None:
         if piece.table:

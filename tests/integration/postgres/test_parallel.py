@@ -53,8 +53,7 @@ def test_sessions_see_the_snapshot_and_not_what_came_later(
     monkeypatch.setattr(parallel, "PART_BLOCKS", 3)
     monkeypatch.setattr(parallel, "BLOCKS_PER_SESSION", 1)
     before = take(server, database, jobs=1)
-    with snapshot(server, database) as view:
-        reading = begin(view, 4)
+    with snapshot(server, database) as view, begin(view, 4) as reading:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("UPDATE large SET n = 0; INSERT INTO empty VALUES (1); DELETE FROM twice")
         reading.read_contents(lambda _: None)

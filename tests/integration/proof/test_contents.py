@@ -69,7 +69,7 @@ def test_tables_and_sequences_whose_names_hold_dots_are_never_taken_for_each_oth
         found = contents.tables(view.connection)
         for names in (
             [contents.content(one, Sums(0, 0, 0), "rows").name for one in found if one.schema.strip('"')[0] == "d"],
-            [one.name for one in contents.sequences(view.connection)],
+            [one.name for one in contents.sequences(view.connection, view.connection)],
             [one.name for one in contents.materialized_views(view.connection)],
         ):
             assert len(set(names)) == len(places)
