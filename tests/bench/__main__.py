@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ RESULTS = Path("test-results/bench")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; return the exit code."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     if options.docs_only:
         write_docs(options.results)
         return 0

@@ -47,7 +47,13 @@ def table(document: dict[str, Any]) -> str:
         f"{document['measured_at']}; load of the machine: {document['load_before']:.1f}."
     )
     for name, ways in document["subjects"].items():
-        lines += ["", f"**{name}**", "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
+        lines += [
+            "",
+            f"#### {document['stack']}, {size:.0f} MB: {name}",
+            "",
+            f"| {' | '.join(HEAD)} |",
+            f"|{' --- |' * len(HEAD)}",
+        ]
         first = next(iter(ways.values()))["median_seconds"]
         lines += [f"| {' | '.join(_row(way, one, first))} |" for way, one in ways.items()]
     return "\n".join(lines) + "\n"
