@@ -191,7 +191,7 @@ class Node:
 
     def loading(self) -> bool:
         """Whether a restore is filling the new database, as it does while it takes a nap."""
-        statement = "select count(*) from pg_stat_activity where datname = 'notes' and query ilike 'refresh%'"
+        statement = "select count(*) from pg_stat_activity where datname like 'notes%' and query ilike 'refresh%'"
         return self.sql(statement, "postgres") != "0"
 
     def clients(self) -> list[str]:

@@ -30,10 +30,22 @@ def test_interrupted_backup_leaves_nothing(other_node: Node) -> None:
     assert other_node.journal() == ""
 
 
-def test_interrupted_restore_says_what_is_left_and_the_next_command_finishes_it(other_node: Node) -> None:
+def test_interrupted_restore_beside_leaves_the_live_database_alone(other_node: Node) -> None:
     other_node.sql("insert into naps values (4)")
     other_node.inv("backup").ok()
     running = other_node.start("restore", "--dump=latest")
+    wait_for(other_node.loading, running)
+    assert "the database 'notes' is as it was" in interrupt(other_node, running).err
+    assert other_node.running() == EVERYTHING
+    assert other_node.journal() == ""
+    assert other_node.sql("select count(*) from notes") == "20"
+    assert other_node.sql("select count(*) from pg_database where datname like 'notes\\_\\_incoming%'") == "0"
+
+
+def test_interrupted_restore_says_what_is_left_and_the_next_command_finishes_it(other_node: Node) -> None:
+    other_node.sql("insert into naps values (4)")
+    other_node.inv("backup").ok()
+    running = other_node.start("restore", "--dump=latest", "--strategy=recreate")
     wait_for(other_node.loading, running)
     done = interrupt(other_node, running)
     assert "damaged, dropped or half restored, and its writers are stopped" in done.err
@@ -51,7 +63,7 @@ def test_interrupted_drill_writes_its_summary_and_the_next_one_passes(other_node
     summary = other_node.summary()
     assert (summary["status"], summary["error"]["phase"]) == ("failed", "restore")
     assert summary["after_restore_event_count"] is None
-    assert "or any other command, restores it" in summary["error"]["hint"] + summary["error"]["database_state"]
+    assert "the next command restores it" in summary["error"]["database_state"]
     other_node.inv("drill", "--no-build").ok()
     assert other_node.sql("select count(*) from notes") == "20"
     assert other_node.running() == EVERYTHING

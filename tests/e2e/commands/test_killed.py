@@ -33,15 +33,25 @@ def test_killed_backup_leaves_no_generation_and_no_dump_that_goes_on(other_node:
     assert other_node.running() == EVERYTHING
 
 
-@pytest.mark.parametrize("following", [("heal",), ("backup",), ("restore", "--dump=latest")], ids=lambda one: one[0])
-def test_killed_restore_is_finished_by_the_next_command(other_node: Node, following: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "following"),
+    [
+        ("recreate", ("heal",)),
+        ("recreate", ("backup",)),
+        ("beside", ("heal",)),
+        ("beside", ("restore", "--dump=latest")),
+    ],
+)
+def test_killed_restore_is_finished_or_undone_by_the_next_command(
+    other_node: Node, strategy: str, following: tuple[str, ...]
+) -> None:
     other_node.sql("insert into naps values (4)")
     other_node.inv("backup").ok()
-    killed = other_node.start("restore", "--dump=latest")
+    killed = other_node.start("restore", "--dump=latest", f"--strategy={strategy}")
     wait_for(other_node.loading, killed)
     kill(killed)
     wait_until(lambda: not other_node.clients(), 15)
-    assert other_node.running() == {"db"}
+    assert other_node.running() == ({"db"} if strategy == "recreate" else EVERYTHING)
     assert "unfinished: restore" in other_node.inv("stack.status").ok().out
     other_node.inv(*following).ok()
     assert other_node.journal() == ""

@@ -33,13 +33,15 @@ def test_fast_dump_is_put_beside_the_tools_for_several_sessions(other_node: Node
 
 
 def test_killed_parallel_backup_leaves_neither_tools_nor_folder(other_node: Node) -> None:
-    with other_node.gate_shut():
-        killed = other_node.start("backup", "--preset=parallel", "--jobs=2")
-        wait_for(other_node.tools, killed)
-        assert folders(other_node)
+    other_node.sql("create table many as select n, md5(n::text) from generate_series(1, 400000) as n")
+    try:
+        killed = other_node.start("backup", "--preset=parallel", "--jobs=2", "--compress=9")
+        wait_for(lambda: folders(other_node), killed)
         killed.process.kill()
         killed.process.wait()
         wait_until(lambda: not other_node.tools() and not folders(other_node), 20)
+    finally:
+        other_node.sql("drop table many")
 
 
 def test_killed_restore_leaves_no_dump_in_the_container(other_node: Node) -> None:
