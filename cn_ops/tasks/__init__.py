@@ -6,6 +6,8 @@ Only Invoke is imported here: `inv --list` must not pay for what a task needs wh
 
 from __future__ import annotations
 
+import os
+import sys
 from copy import deepcopy
 
 from invoke.collection import Collection
@@ -15,6 +17,9 @@ from cn_ops.tasks import backup, config, drill, restore, stack, verify
 
 def namespace() -> Collection:
     """Return a new collection with every task."""
+    # Invoke keeps Python from writing compiled files beside a tasks.py. Of a package that would have every command
+    # compile all of it again, which takes longer than many a command itself.
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     # Of its own: Invoke takes the help out of a task when it first reads its arguments.
     tasks = Collection()
     for one in (

@@ -35,7 +35,7 @@ def test_dropped_database_comes_back_while_a_writer_crashes_again_and_again(make
     assert "the server has no database 'notes'" in missing.err
     assert "inv restore --dump=latest" in missing.err
 
-    restoring = node.start("restore", "--dump=latest", "--json")
+    restoring = node.start("restore", "--dump=latest", "--strategy=recreate", "--json")
     wait_for(node.loading, restoring)
     while node.loading():
         assert node.containers()["worker"] == "exited", "it came back in the middle of the restore"
