@@ -71,6 +71,13 @@ def site(new_site: NewSite) -> Node:
     return new_site()
 
 
+@pytest.fixture(params=["beside", "recreate"])
+def either_way(request: pytest.FixtureRequest, new_site: NewSite) -> Node:
+    """A site whose restores work in one way or the other."""
+    site: Node = new_site(restore={"strategy": request.param})
+    return site
+
+
 @pytest.fixture
 def tools() -> Iterator[Tools]:
     """Let some of a site's client tools be shell scripts from now on; ``{real}`` is the real one."""

@@ -46,7 +46,8 @@ def test_database_of_any_name_comes_back(name: str, new_site: NewSite) -> None:
     assert site.content() == before
 
 
-def test_owner_limit_comment_settings_and_privileges_are_kept(site: Node, server: EmbeddedStack) -> None:
+def test_owner_limit_comment_settings_and_privileges_are_kept(either_way: Node, server: EmbeddedStack) -> None:
+    site = either_way
     role, reader = f"{site.database}_owner", f"{site.database} reader's"
     execute(server, "CREATE ROLE {} SUPERUSER; CREATE ROLE {}", role, reader)
     try:
@@ -101,7 +102,8 @@ def test_encoding_and_locale_are_kept(options: str, new_site: NewSite, server: E
     assert site.content() == content
 
 
-def test_missing_database_is_made_as_the_manifest_remembers_it(site: Node, server: EmbeddedStack) -> None:
+def test_missing_database_is_made_as_the_manifest_remembers_it(either_way: Node, server: EmbeddedStack) -> None:
+    site = either_way
     execute(server, "ALTER DATABASE {} CONNECTION LIMIT 17", site.database)
     execute(server, "ALTER DATABASE {} SET search_path TO cn_relay, public", site.database)
     before, content = properties(site), site.content()
