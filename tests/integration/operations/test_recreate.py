@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cn_ops.model import Recreation
 from cn_ops.postgres.session import session
 from cn_ops.recreate import recreate
 from cn_ops.replacement import plan_recreation
+from cn_ops.restore import restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
@@ -182,26 +183,38 @@ def test_restore_that_takes_over_and_is_killed_in_turn_does_not_pass_the_damage_
 
 
 @pytest.fixture
-def undroppable(left: Left, server: EmbeddedStack) -> Iterator[None]:
-    """A template cannot be dropped: the very first step of a restore fails."""
-    execute(server, "ALTER DATABASE {} IS_TEMPLATE true", left.site.database)
-    yield
-    execute(server, "ALTER DATABASE {} IS_TEMPLATE false", left.site.database)
+def undroppable(left: Left) -> Iterator[Callable[[], None]]:
+    """Begins a restore, and lets somebody keep the database from being dropped once everything is checked."""
+    held = "BEGIN; CREATE TABLE public.later (); PREPARE TRANSACTION 'held'"
+
+    def hold(_: object) -> None:
+        left.site.rows(held)
+
+    def begin() -> None:
+        with left.site.operation("restore") as operation:
+            restore(operation, "latest", left.site.folder, hold)
+
+    yield begin
+    left.site.rows("ROLLBACK PREPARED 'held'")
 
 
-def test_failure_before_anything_is_touched_says_so_and_leaves_no_record(left: Left, undroppable: None) -> None:
-    with pytest.raises(OperationFailed, match="template") as failed:
-        bring_back(left.site)
+def test_failure_before_anything_is_touched_says_so_and_leaves_no_record(
+    left: Left, undroppable: Callable[[], None]
+) -> None:
+    with pytest.raises(OperationFailed, match="prepared transactions") as failed:
+        undroppable()
     assert "as it was" in failed.value.state
     assert left.site.content() == left.before
     assert left.site.journal is None
 
 
-def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(left: Left, undroppable: None) -> None:
+def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(
+    left: Left, undroppable: Callable[[], None]
+) -> None:
     left.record(replace(left.plan, damaged=True))
     left.site.rows(HALF)
-    with pytest.raises(OperationFailed, match="template") as failed:
-        bring_back(left.site)
+    with pytest.raises(OperationFailed, match="prepared transactions") as failed:
+        undroppable()
     assert "as it was" not in failed.value.state
     assert left.site.journal is not None
     assert left.site.journal.recreating is not None

@@ -36,7 +36,11 @@ def test_node_is_recovered_exactly_and_nothing_is_left(scenario: str, ledger: No
     assert summary["status"] == "passed"
     assert {one["name"]: one["status"] for one in summary["phases"] if one["status"] != "passed"} == {}
     assert summary["tables_compared"] == 2
-    assert summary["after_restore_event_count"] == summary["baseline_event_count"] == 9
+    assert summary["after_restore_event_count"] == summary["baseline_event_count"]
+    seeded = 9
+    # The writer that goes on may have written some before the snapshot.
+    assert summary["baseline_event_count"] >= seeded
+    assert scenario == "late-writes" or summary["baseline_event_count"] == seeded
     assert (summary["after_corruption_event_count"] is None) is (scenario in GONE)
     assert summary["seconds_lost_after_backup"] > 0
     lost = summary["rows_lost_after_backup"]
