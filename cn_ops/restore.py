@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError
+from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
 from cn_ops.heal import end_left_sessions
@@ -33,9 +33,10 @@ def restore(
     Takes over what an earlier restore left: its database is made anew, its writers are started at the end.
     """
     with folder_lock(operation.settings.backup.directory, operation.name), ExitStack() as held:
-        require_server(operation)
-        held.enter_context(server_lock(operation.stack, operation.database))
-        settle(operation)
+        with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
+            require_server(operation)
+            held.enter_context(server_lock(operation.stack, operation.database))
+            settle(operation)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
         try:
@@ -66,7 +67,9 @@ def restore(
 
 def undo_restore(operation: Operation) -> tuple[str, str | None]:
     """Swap the newest previous database back in; return its name, and the one that the live one has now, if any."""
-    with server_lock(operation.stack, operation.database):
+    with ExitStack() as held:
+        with saying("nothing was changed", RUN_AGAIN):
+            held.enter_context(server_lock(operation.stack, operation.database))
         return _undone(operation)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, ParamSpec
 
 from invoke.exceptions import Exit
 
-from cn_ops.errors import ExitCode, Interrupted, OperationFailed, OpsError
+from cn_ops.errors import RUN_AGAIN, ExitCode, Interrupted, OperationFailed, OpsError
 
 P = ParamSpec("P")
 
@@ -27,7 +27,9 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
                 body(*arguments, **options)
                 sys.stdout.flush()
         except OpsError as error:
-            _fail(error, as_json=as_json)
+            # Whoever knows better has said so already.
+            error.with_state("what it changed, if anything, is on record: `inv stack.status` shows it")
+            _fail(error.with_hint(RUN_AGAIN), as_json=as_json)
         except KeyboardInterrupt:
             _fail(
                 Interrupted(

@@ -105,7 +105,7 @@ def sweep_command(site: Site, command: Command, count: int, config: pytest.Confi
     clean = site.run(command.argv)
     assert clean.code == 0, clean.text
     every = cases(clean.positions)
-    seed = int(config.getoption("randomly_seed", 0))
+    seed = int(config.getoption("sweep_seed"))
     tried = every if config.getoption("sweep") == "all" else sample(every, count, seed)
     outcome = sweep(site, command, tried)
     found = f"{len(clean.positions)} positions, {len(every)} faults, {outcome.tried} tried"
