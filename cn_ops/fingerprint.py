@@ -14,10 +14,11 @@ FINGERPRINT_VERSION = 1
 
 @dataclass(frozen=True, order=True)
 class TableContent:
-    """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows' text.
+    """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows.
 
-    ``method`` says what was hashed: `rows` (each row's text) or `columns` (the hashes of its columns' texts, for
-    rows that are too wide to be one text). ``is_extension_own``: an extension's table that is not declared as
+    ``method`` says what was hashed: `records` (each row's binary form, with the text of such values as have none
+    that is stable), `rows` (each row's text) or `columns` (the hashes of its columns' texts, for rows that are too
+    wide to be one value). ``is_extension_own``: an extension's table that is not declared as
     configuration. Dumps leave its rows out, and CREATE EXTENSION makes what it makes.
     """
 

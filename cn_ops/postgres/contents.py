@@ -1,7 +1,8 @@
 """What is in a database: rows, sequences, large objects. Read within one snapshot, hashed inside the server.
 
-A row is hashed by its text, for that is what a dump carries: it tells 1.0 from 1.00, -0 from 0, NULL from '' and
-one microsecond from the next. Row hashes are added up, so that the order does not matter and a duplicate does.
+A row is hashed by what a dump carries, which tells 1.0 from 1.00, -0 from 0, NULL from '' and one microsecond from
+the next: by its values' texts, or by their binary forms where those say the same and cost less. Row hashes are added
+up, so that the order does not matter and a duplicate does.
 """
 
 from __future__ import annotations
@@ -25,12 +26,25 @@ SCAN_SETTINGS = {
 }
 LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
+BINARY, TEXT = "records", "rows"
 
+# Types, and arrays of them, whose binary form says what their text says, and neither more nor less. In that of others
+# there are numbers of this database's own objects (enums, composites, `reg…`), or bits that no text tells and no
+# dump brings back (those of a NaN).
+BINARY_TYPES = (
+    *("bit", "bool", "bpchar", "bytea", "char", "cidr", "date", "inet", "int2", "int4", "int8", "interval"),
+    *("json", "jsonb", "macaddr", "macaddr8", "money", "name", "numeric", "oid", "text", "time", "timestamp"),
+    *("timestamptz", "timetz", "uuid", "varbit", "varchar"),
+)
 USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
        coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
+       coalesce((SELECT array_agg(a.attname) FROM pg_catalog.pg_attribute AS a
+                 JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid AND y.typnamespace = 'pg_catalog'::regnamespace
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                 AND ltrim(y.typname, '_') IN ({", ".join(f"'{one}'" for one in BINARY_TYPES)})), '{{}}'),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
        coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),
        d.objid IS NOT NULL AND x.condition IS NULL
@@ -93,13 +107,15 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 class Table:
     """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
 
-    ``blocks`` is its size; ``is_heap`` says that a range of blocks can be read by itself.
+    ``binary`` are the columns whose binary form is hashed, ``blocks`` is the size; ``is_heap`` says that a range of
+    blocks can be read by itself.
     """
 
     schema: str
     name: str
     condition: str
     columns: tuple[str, ...]
+    binary: frozenset[str]
     blocks: int
     is_heap: bool
     is_extension_own: bool
@@ -148,33 +164,57 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
             name,
             condition,
             tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
+            frozenset(binary),
             blocks,
             is_heap,
             is_own,
         )
-        for schema, name, condition, columns, blocks, is_heap, is_own in rows
+        for schema, name, condition, columns, binary, blocks, is_heap, is_own in rows
     )
 
 
 def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums | None:
-    """Count and hash a table's rows, or those in some of its blocks, by each row's text.
+    """Count and hash a table's rows, or those in some of its blocks, row by row.
 
     Row-level security is an error here (``row_security`` is off) and never a silently smaller table. None when there
-    is a row whose text would pass the server's limit of 1 GB: ``column_sums`` can hash that.
+    is a row that would pass the server's limit of 1 GB: ``column_sums`` can hash that.
     """
+    values: list[sql.Composable] = [sql.Identifier("t", name) for name in table.columns]
+    written = sql.SQL("ROW({})::text")
+    if row_method(connection) == BINARY:
+        values = [_value(table, name) for name in table.columns]
+        written = sql.SQL("record_send(ROW({}))")
     try:
         with connection.transaction():
-            return _sums(connection, table, part, [sql.Identifier("t", name) for name in table.columns])
+            return _sums(connection, table, part, written, values)
     except TOO_WIDE:
         return None
+
+
+def row_method(connection: psycopg.Connection) -> str:
+    """Return how ``row_sums`` writes a row.
+
+    Binary forms of texts are converted to UTF-8, which not every text of another encoding can be.
+    """
+    return BINARY if connection.info.parameter_status("server_encoding") == "UTF8" else TEXT
+
+
+def _value(table: Table, name: str) -> sql.Composable:
+    column = sql.Identifier("t", name)
+    return column if name in table.binary else _output(sql.SQL("format('%s', {})").format(column), column)
+
+
+def _output(written: sql.Composable, column: sql.Composable) -> sql.Composable:
+    """Write a value, if it is not NULL; a composite value of NULLs `IS NULL`, and is another value than NULL."""
+    return sql.SQL("CASE WHEN {} IS DISTINCT FROM NULL THEN {} END").format(column, written)
 
 
 def column_sums(connection: psycopg.Connection, table: Table) -> Sums:
     """Count and hash a table's rows by the hashes of their columns' texts."""
     # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
-    # A composite value of NULLs `IS NULL`, and is another value than NULL.
-    each = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN md5(format('%s', {0})) END")
-    return _sums(connection, table, None, [each.format(sql.Identifier("t", name)) for name in table.columns])
+    columns = [sql.Identifier("t", name) for name in table.columns]
+    values = [_output(sql.SQL("md5(format('%s', {}))").format(column), column) for column in columns]
+    return _sums(connection, table, None, sql.SQL("ROW({})::text"), values)
 
 
 def content(table: Table, sums: Sums, method: str) -> TableContent:
@@ -220,13 +260,17 @@ def large_objects(connection: psycopg.Connection) -> LargeObjects:
 
 
 def _sums(
-    connection: psycopg.Connection, table: Table, part: Blocks | None, values: Sequence[sql.Composable]
+    connection: psycopg.Connection,
+    table: Table,
+    part: Blocks | None,
+    written: sql.SQL,
+    values: Sequence[sql.Composable],
 ) -> Sums:
     query = sql.SQL(
         "SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint)"
-        " FROM (SELECT md5(ROW({})::text) AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
+        " FROM (SELECT md5({}) AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
     ).format(
-        sql.SQL(", ").join(values),
+        written.format(sql.SQL(", ").join(values)),
         sql.Identifier(table.schema, table.name),
         # the extension's own words, from its catalog entry; such a table is never read in parts
         _within(part) if part else sql.SQL(table.condition),

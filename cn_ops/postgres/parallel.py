@@ -183,4 +183,4 @@ class ContentsReader:
         read = [one for one in parts if one is not None]
         if len(read) < len(parts):
             return contents.content(table, contents.column_sums(self._connection, table), "columns")
-        return contents.content(table, sum(read, Sums(0, 0, 0)), "rows")
+        return contents.content(table, sum(read, Sums(0, 0, 0)), contents.row_method(self._connection))

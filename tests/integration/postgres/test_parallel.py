@@ -44,7 +44,7 @@ def test_parts_add_up_to_the_whole(
     monkeypatch.setattr(parallel, "BLOCKS_PER_SESSION", 1)
     together = take(server, database, jobs=4)
     assert together == alone
-    assert {one.method for one in alone.tables} == {"rows"}
+    assert {one.method for one in alone.tables} == {"records"}
 
 
 def test_sessions_see_the_snapshot_and_not_what_came_later(
@@ -73,7 +73,7 @@ def test_one_row_that_is_too_wide_makes_the_whole_table_a_matter_of_columns(
     found = {one.name: one for one in take(server, database, jobs=3).tables}
     assert found["public.large"].method == "columns"
     assert found["public.large"].rows == 16000
-    assert found["public.twice"].method == "rows"
+    assert found["public.twice"].method == "records"
 
 
 def test_session_that_is_lost_ends_all_of_them_and_is_told(
