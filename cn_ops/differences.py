@@ -63,11 +63,11 @@ def _tables(expected: Iterable[TableContent], found: Iterable[TableContent]) -> 
         elif was.rows != now.rows:
             yield Difference(f"table {name}", f"{was.rows} rows", f"{now.rows} rows ({now.rows - was.rows:+d})")
         elif was.hash != now.hash:
-            how = f"{was.rows} rows with content {was.hash}"
-            if was.method != now.method:
-                yield Difference(f"table {name}", f"{how}, hashed by {was.method}", f"hashed by {now.method}")
-            else:
-                yield Difference(f"table {name}", how, f"as many rows with other content, {now.hash}")
+            yield Difference(
+                f"table {name}",
+                f"{was.rows} rows with content {was.hash}",
+                f"as many rows with other content, {now.hash}",
+            )
 
 
 def _rows(table: TableContent | None) -> str:

@@ -9,23 +9,20 @@ from dataclasses import dataclass
 
 from cn_ops.model import DatabaseProperties
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 
 
 @dataclass(frozen=True, order=True)
 class TableContent:
     """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows.
 
-    ``method`` says what was hashed: `records` (each row's binary form, with the text of such values as have none
-    that is stable), `rows` (each row's text) or `columns` (the hashes of its columns' texts, for rows that are too
-    wide to be one value). ``is_extension_own``: an extension's table that is not declared as
-    configuration. Dumps leave its rows out, and CREATE EXTENSION makes what it makes.
+    ``is_extension_own``: an extension's table that is not declared as configuration. Dumps leave its rows out, and
+    CREATE EXTENSION makes what it makes.
     """
 
     name: str
     rows: int
     hash: str
-    method: str
     is_extension_own: bool = False
 
 

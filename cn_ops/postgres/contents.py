@@ -1,8 +1,6 @@
 """What is in a database: rows, sequences, large objects. Read within one snapshot, hashed inside the server.
 
-A row is hashed by what a dump carries, which tells 1.0 from 1.00, -0 from 0, NULL from '' and one microsecond from
-the next: by its values' texts, or by their binary forms where those say the same and cost less. Row hashes are added
-up, so that the order does not matter and a duplicate does.
+Rows' hashes are added up, so that their order does not matter and a duplicate does.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from cn_ops.fingerprint import LargeObjects, MaterializedView, SequenceState, TableContent
+from cn_ops.postgres.row_hash import Column, check_byte_order, row_hash, second_hash
 
 # Everything that a value's text depends on and the session does not already pin.
 TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers": "off", "xmloption": "content"}
@@ -23,28 +22,20 @@ SCAN_SETTINGS = {
     "enable_indexonlyscan": "off",
     "enable_bitmapscan": "off",
     "enable_tidscan": "on",  # a part of a table reads its own blocks only
+    # As many processes as there are sessions; and compiling costs more than it brings, once for each part.
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
 }
 LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
-BINARY, TEXT = "records", "rows"
 
-# Types, and arrays of them, whose binary form says what their text says, and neither more nor less. In that of others
-# there are numbers of this database's own objects (enums, composites, `reg…`), or bits that no text tells and no
-# dump brings back (those of a NaN).
-BINARY_TYPES = (
-    *("bit", "bool", "bpchar", "bytea", "char", "cidr", "date", "inet", "int2", "int4", "int8", "interval"),
-    *("json", "jsonb", "macaddr", "macaddr8", "money", "name", "numeric", "oid", "text", "time", "timestamp"),
-    *("timestamptz", "timetz", "uuid", "varbit", "varchar"),
-)
 USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
-       coalesce((SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+       coalesce((SELECT array_agg(ARRAY[a.attname::text, coalesce(y.typname, '')] ORDER BY a.attnum)
+                 FROM pg_catalog.pg_attribute AS a LEFT JOIN pg_catalog.pg_type AS y
+                   ON y.oid = a.atttypid AND y.typnamespace = 'pg_catalog'::regnamespace
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
-       coalesce((SELECT array_agg(a.attname) FROM pg_catalog.pg_attribute AS a
-                 JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid AND y.typnamespace = 'pg_catalog'::regnamespace
-                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-                 AND ltrim(y.typname, '_') IN ({", ".join(f"'{one}'" for one in BINARY_TYPES)})), '{{}}'),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
        coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),
        d.objid IS NOT NULL AND x.condition IS NULL
@@ -107,15 +98,13 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 class Table:
     """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
 
-    ``binary`` are the columns whose binary form is hashed, ``blocks`` is the size; ``is_heap`` says that a range of
-    blocks can be read by itself.
+    ``blocks`` is its size; ``is_heap`` says that a range of blocks can be read by itself.
     """
 
     schema: str
     name: str
     condition: str
-    columns: tuple[str, ...]
-    binary: frozenset[str]
+    columns: tuple[Column, ...]
     blocks: int
     is_heap: bool
     is_extension_own: bool
@@ -142,17 +131,18 @@ class Sums:
         return Sums(self.rows + other.rows, self.first + other.first, self.second + other.second)
 
 
-TOO_WIDE = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory, psycopg.errors.InternalError_)
-
-
 # What an extension repairs after a restore, because it holds the numbers of other objects.
 NUMBERED_COLUMNS = {("ag_catalog", "ag_graph"): {"graphid"}, ("ag_catalog", "ag_label"): {"graph"}}
 
 
 def pin_text(connection: psycopg.Connection) -> None:
-    """Pin, for this transaction, what the text of values depends on, and where it is read."""
+    """Pin, for this transaction, what the text of values depends on, and where and how it is read.
+
+    Raises ``OperationFailed`` on a server whose hashes are not those of others.
+    """
     for name, value in {**TEXT_SETTINGS, **SCAN_SETTINGS}.items():
         connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+    check_byte_order(connection)
 
 
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
@@ -163,64 +153,37 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
             schema,
             name,
             condition,
-            tuple(one for one in columns if one not in NUMBERED_COLUMNS.get((schema, name), ())),
-            frozenset(binary),
+            tuple(Column(*one) for one in columns if one[0] not in NUMBERED_COLUMNS.get((schema, name), ())),
             blocks,
             is_heap,
             is_own,
         )
-        for schema, name, condition, columns, binary, blocks, is_heap, is_own in rows
+        for schema, name, condition, columns, blocks, is_heap, is_own in rows
     )
 
 
-def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums | None:
-    """Count and hash a table's rows, or those in some of its blocks, row by row.
+def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums:
+    """Count and hash a table's rows, or those in some of its blocks.
 
-    Row-level security is an error here (``row_security`` is off) and never a silently smaller table. None when there
-    is a row that would pass the server's limit of 1 GB: ``column_sums`` can hash that.
+    Row-level security is an error here (``row_security`` is off) and never a silently smaller table.
     """
-    values: list[sql.Composable] = [sql.Identifier("t", name) for name in table.columns]
-    written = sql.SQL("ROW({})::text")
-    if row_method(connection) == BINARY:
-        values = [_value(table, name) for name in table.columns]
-        written = sql.SQL("record_send(ROW({}))")
-    try:
-        with connection.transaction():
-            return _sums(connection, table, part, written, values)
-    except TOO_WIDE:
-        return None
+    query = sql.SQL(
+        "SELECT count(*), sum(h), sum({}) FROM (SELECT {} AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
+    ).format(
+        second_hash(sql.SQL("h")),
+        row_hash(table.columns, "t"),
+        sql.Identifier(table.schema, table.name),
+        # the extension's own words, from its catalog entry; such a table is never read in parts
+        _within(part) if part else sql.SQL(table.condition),
+    )
+    row = connection.execute(query).fetchone() or (0, None, None)
+    return Sums(int(row[0]), int(row[1] or 0), int(row[2] or 0))
 
 
-def row_method(connection: psycopg.Connection) -> str:
-    """Return how ``row_sums`` writes a row.
-
-    Binary forms of texts are converted to UTF-8, which not every text of another encoding can be.
-    """
-    return BINARY if connection.info.parameter_status("server_encoding") == "UTF8" else TEXT
-
-
-def _value(table: Table, name: str) -> sql.Composable:
-    column = sql.Identifier("t", name)
-    return column if name in table.binary else _output(sql.SQL("format('%s', {})").format(column), column)
-
-
-def _output(written: sql.Composable, column: sql.Composable) -> sql.Composable:
-    """Write a value, if it is not NULL; a composite value of NULLs `IS NULL`, and is another value than NULL."""
-    return sql.SQL("CASE WHEN {} IS DISTINCT FROM NULL THEN {} END").format(column, written)
-
-
-def column_sums(connection: psycopg.Connection, table: Table) -> Sums:
-    """Count and hash a table's rows by the hashes of their columns' texts."""
-    # format() takes a type's own output, as a dump does; a cast to text may be somebody's own function.
-    columns = [sql.Identifier("t", name) for name in table.columns]
-    values = [_output(sql.SQL("md5(format('%s', {}))").format(column), column) for column in columns]
-    return _sums(connection, table, None, sql.SQL("ROW({})::text"), values)
-
-
-def content(table: Table, sums: Sums, method: str) -> TableContent:
+def content(table: Table, sums: Sums) -> TableContent:
     """Write down what a table's rows add up to."""
     name = _shown(table.schema, table.name)
-    return TableContent(name, sums.rows, _hex((sums.first, sums.second)), method, table.is_extension_own)
+    return TableContent(name, sums.rows, _hex((sums.first, sums.second)), table.is_extension_own)
 
 
 def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:
@@ -257,26 +220,6 @@ def large_objects(connection: psycopg.Connection) -> LargeObjects:
     row = connection.execute(_LARGE_OBJECTS, {"chunk": LARGE_OBJECT_CHUNK}).fetchone() or (0, None, None)
     attributes = connection.execute(_LARGE_OBJECT_ATTRIBUTES).fetchone() or (None, None)
     return LargeObjects(int(row[0]), _hex(row[1:]), _hex(attributes))
-
-
-def _sums(
-    connection: psycopg.Connection,
-    table: Table,
-    part: Blocks | None,
-    written: sql.SQL,
-    values: Sequence[sql.Composable],
-) -> Sums:
-    query = sql.SQL(
-        "SELECT count(*), sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bit(64)::bigint)"
-        " FROM (SELECT md5({}) AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
-    ).format(
-        written.format(sql.SQL(", ").join(values)),
-        sql.Identifier(table.schema, table.name),
-        # the extension's own words, from its catalog entry; such a table is never read in parts
-        _within(part) if part else sql.SQL(table.condition),
-    )
-    row = connection.execute(query).fetchone() or (0, None, None)
-    return Sums(int(row[0]), int(row[1] or 0), int(row[2] or 0))
 
 
 def _within(part: Blocks) -> sql.Composable:

@@ -44,11 +44,20 @@ PRESETS: dict[str, Preset] = {
 
 @dataclass(frozen=True)
 class DumpPlan:
-    """How a dump is made; ``jobs`` is how many tables are dumped at a time, in directory format."""
+    """How a dump is made; ``jobs`` is how many sessions dump at the same time, in directory format."""
 
     format: DumpFormat
     compress: str
     jobs: int
+
+    @property
+    def readers(self) -> int:
+        """Return how many sessions take the fingerprint meanwhile.
+
+        By measurement: half as many. A dump keeps more than one core busy for each of its sessions, and what takes
+        those from it makes all of it slower.
+        """
+        return max(1, self.jobs // 2)
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class ContentsReader:
     def read(self, advanced: Advanced) -> tuple[tuple[TableContent, ...], LargeObjects]:
         """Hash every table and every large object; raises ``Stopped``."""
         sums = self._read_all(advanced)
-        read = [self._content(table, sums[table]) for table in self._tables]
+        read = [contents.content(table, sum(sums[table], Sums(0, 0, 0))) for table in self._tables]
         return tuple(sorted(read)), self._large_objects
 
     def _others(self, tables: int) -> int:
@@ -110,11 +110,11 @@ class ContentsReader:
                 end = None if first == starts[-1] else first + PART_BLOCKS
                 yield Piece(table, Blocks(first, end), PART_BLOCKS)
 
-    def _read_all(self, advanced: Advanced) -> dict[Table, list[Sums | None]]:
+    def _read_all(self, advanced: Advanced) -> dict[Table, list[Sums]]:
         todo: queue.SimpleQueue[Piece] = queue.SimpleQueue()
         for piece in self._pieces:
             todo.put(piece)
-        sums: dict[Table, list[Sums | None]] = {table: [] for table in self._tables}
+        sums: dict[Table, list[Sums]] = {table: [] for table in self._tables}
         done = 0
 
         def work(connection: psycopg.Connection) -> None:
@@ -124,10 +124,11 @@ class ContentsReader:
                     piece = todo.get_nowait()
                 except queue.Empty:
                     return
-                found = self._read_piece(connection, piece)
+                if piece.table:
+                    sums[piece.table].append(contents.row_sums(connection, piece.table, piece.part))
+                else:
+                    self._large_objects = contents.large_objects(connection)
                 with self._lock:
-                    if piece.table:
-                        sums[piece.table].append(found)
                     done += 1
                     advanced(f"part {done} of {len(self._pieces)}")
 
@@ -171,16 +172,3 @@ class ContentsReader:
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
             contents.pin_text(connection)
             yield connection
-
-    def _read_piece(self, connection: psycopg.Connection, piece: Piece) -> Sums | None:
-        if piece.table:
-            return contents.row_sums(connection, piece.table, piece.part)
-        self._large_objects = contents.large_objects(connection)
-        return None
-
-    def _content(self, table: Table, parts: Sequence[Sums | None]) -> TableContent:
-        """Add up a table's parts; one row that is too wide makes it a matter of columns, all of it."""
-        read = [one for one in parts if one is not None]
-        if len(read) < len(parts):
-            return contents.content(table, contents.column_sums(self._connection, table), "columns")
-        return contents.content(table, sum(read, Sums(0, 0, 0)), contents.row_method(self._connection))

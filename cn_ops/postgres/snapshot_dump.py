@@ -47,7 +47,7 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
     with snapshot(server, database) as view:
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
         schema = schema_objects(server, database, view.id)
-        with begin(view, plan.jobs) as reading:
+        with begin(view, plan.readers) as reading:
             rows = count_rows(view.connection, wanted.counted_table)
             with alongside(reading):
                 sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 # The tool itself reads nothing. The guard's output is closed: it would hold the exec open after the tool's end.
+# The engine hands on every piece that a tool writes by itself, and pg_dump writes 4 KB at a time: where the image has
+# coreutils' stdbuf, larger pieces save a third of the CPU that a dump's way out takes.
 GUARD = """\
 exec 3<&0
+if stdbuf -o1M true 2>/dev/null; then set -- stdbuf -o1M "$@"; fi
 "$@" </dev/null 3<&- & tool=$!
 { cat <&3; kill -TERM "$tool"; } >/dev/null 2>&1 & guard=$!
 exec 3<&-

@@ -114,8 +114,8 @@ def fingerprint(**changes: Any) -> Fingerprint:
         server_version="17.6",
         database=properties(),
         tables=(
-            TableContent("cn_relay.event_topics", 1, "00ff" * 8, "rows"),
-            TableContent("cn_relay.events", 9, "0a1b" * 8, "rows"),
+            TableContent("cn_relay.event_topics", 1, "00ff" * 8),
+            TableContent("cn_relay.events", 9, "0a1b" * 8),
         ),
         sequences=(SequenceState("cn_relay.events_outbox_seq", 9, True, 1, 9, True),),
         large_objects=LargeObjects(1, "1" * 32, "2" * 32),

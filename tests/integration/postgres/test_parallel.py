@@ -44,7 +44,6 @@ def test_parts_add_up_to_the_whole(
     monkeypatch.setattr(parallel, "BLOCKS_PER_SESSION", 1)
     together = take(server, database, jobs=4)
     assert together == alone
-    assert {one.method for one in alone.tables} == {"records"}
 
 
 def test_sessions_see_the_snapshot_and_not_what_came_later(
@@ -58,22 +57,6 @@ def test_sessions_see_the_snapshot_and_not_what_came_later(
             connection.execute("UPDATE large SET n = 0; INSERT INTO empty VALUES (1); DELETE FROM twice")
         reading.read_contents(lambda _: None)
     assert reading.tables == before.tables
-
-
-def test_one_row_that_is_too_wide_makes_the_whole_table_a_matter_of_columns(
-    server: EmbeddedStack, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parallel, "PART_BLOCKS", 16)
-    whole = contents.row_sums
-
-    def too_wide(connection: psycopg.Connection, table: contents.Table, part: contents.Blocks | None) -> object:
-        return None if table.name == "large" and part and part.first == 16 else whole(connection, table, part)
-
-    monkeypatch.setattr(contents, "row_sums", too_wide)
-    found = {one.name: one for one in take(server, database, jobs=3).tables}
-    assert found["public.large"].method == "columns"
-    assert found["public.large"].rows == 16000
-    assert found["public.twice"].method == "records"
 
 
 def test_session_that_is_lost_ends_all_of_them_and_is_told(
