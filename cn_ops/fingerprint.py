@@ -5,7 +5,7 @@ A fingerprint holds no row and no secret: contents are hashes, and statements th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cn_ops.model import DatabaseProperties
 
@@ -17,13 +17,15 @@ class TableContent:
     """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows.
 
     ``is_extension_own``: an extension's table that is not declared as configuration. Dumps leave its rows out, and
-    CREATE EXTENSION makes what it makes.
+    CREATE EXTENSION makes what it makes. ``size_bytes`` is what it took on disk without its indexes, which says how
+    to load it and is no part of what it is.
     """
 
     name: str
     rows: int
     hash: str
     is_extension_own: bool = False
+    size_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, order=True)

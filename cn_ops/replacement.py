@@ -35,6 +35,7 @@ def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Ca
         owners=wanted.owners,
         privileges=wanted.privileges,
         jobs=settings.jobs,
+        fingerprint=read_fingerprint(Path(wanted.manifest)) if wanted.manifest else None,
     )
     for script in settings.after:
         said(f"run {script.name}")

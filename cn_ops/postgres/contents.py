@@ -38,7 +38,8 @@ SELECT n.nspname, c.relname, coalesce(x.condition, ''),
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
        coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),
-       d.objid IS NOT NULL AND x.condition IS NULL
+       d.objid IS NOT NULL AND x.condition IS NULL,
+       pg_catalog.pg_table_size(c.oid)
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
@@ -98,7 +99,8 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 class Table:
     """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
 
-    ``blocks`` is its size; ``is_heap`` says that a range of blocks can be read by itself.
+    ``blocks`` is its size without what is out of line, ``size_bytes`` with it; ``is_heap`` says that a range of
+    blocks can be read by itself.
     """
 
     schema: str
@@ -108,6 +110,7 @@ class Table:
     blocks: int
     is_heap: bool
     is_extension_own: bool
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,9 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
             blocks,
             is_heap,
             is_own,
+            size,
         )
-        for schema, name, condition, columns, blocks, is_heap, is_own in rows
+        for schema, name, condition, columns, blocks, is_heap, is_own, size in rows
     )
 
 
@@ -183,7 +187,8 @@ def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) 
 def content(table: Table, sums: Sums) -> TableContent:
     """Write down what a table's rows add up to."""
     name = _shown(table.schema, table.name)
-    return TableContent(name, sums.rows, _hex((sums.first, sums.second)), table.is_extension_own)
+    hashed = _hex((sums.first, sums.second))
+    return TableContent(name, sums.rows, hashed, table.is_extension_own, table.size_bytes)
 
 
 def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:

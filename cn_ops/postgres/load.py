@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import psycopg
 
 from cn_ops.errors import OperationFailed
+from cn_ops.fingerprint import Fingerprint
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
+from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
 from cn_ops.postgres.session import dbname, silent_login
 from cn_ops.stack import Server
 
@@ -22,21 +25,42 @@ SMALL_DUMP_BYTES = 4 << 20
 
 
 def load(
-    server: Server, database: str, dump: Path, *, owners: bool, privileges: bool, jobs: int | None = None
+    server: Server,
+    database: str,
+    dump: Path,
+    *,
+    owners: bool,
+    privileges: bool,
+    jobs: int | None = None,
+    fingerprint: Fingerprint | None = None,
 ) -> None:
     """Restore a dump into an empty database, on so many sessions (None: as many as pay).
 
-    Raises ``ProcessFailed`` at its first error.
+    The dump's fingerprint, where there is one, tells of tables that are large enough to be loaded in parts. Raises
+    ``ProcessFailed`` at the first error.
     """
     jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
-    settings = {**SESSION_SETTINGS, "max_parallel_maintenance_workers": str(jobs)}
-    argv = ["pg_restore", *_flags(owners, privileges), f"--dbname={dbname(database, settings)}"]
+    target = dbname(database, {**SESSION_SETTINGS, "max_parallel_maintenance_workers": str(jobs)})
+    flags = _flags(owners, privileges)
+    argv = ["pg_restore", *flags, f"--dbname={target}"]
     if jobs == 1 and not is_directory(dump):
         with dump.open("rb") as stream:
             server.tool(argv, stdin=stream)
         return
+    large, rest = entries(server, dump, large_tables(fingerprint, jobs)) if fingerprint and jobs > 1 else ([], [])
     with sought(server, dump) as path:
-        server.tool([*argv, f"--jobs={jobs}", path])
+        in_parallel = [*argv, f"--jobs={jobs}"]
+        if not large:
+            server.tool([*in_parallel, path])
+            return
+        server.tool([*argv, "--section=pre-data", path])
+        for entry in large:
+            load_table(server, target, entry, ["pg_restore", *flags, "--data-only"], path, jobs)
+        with tempfile.TemporaryFile() as listed:
+            listed.write("\n".join(rest).encode())
+            listed.seek(0)
+            server.tool([*in_parallel, "--section=data", "--use-list=/dev/stdin", path], stdin=listed)
+        server.tool([*in_parallel, "--section=post-data", path])
 
 
 def load_schema(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:

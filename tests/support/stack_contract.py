@@ -19,6 +19,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import MissingError, TimedOut, UsageError
+from cn_ops.postgres.fingerprint import take
+from cn_ops.postgres.load import load
+from cn_ops.postgres.load_in_parts import large_tables
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Stack
 from tests.support.processes import wait_until
@@ -137,6 +140,31 @@ class StackContract:
         with (tmp_path / "dump").open("rb") as source:
             listing = stack.tool(["pg_restore", "--list"], stdin=source).stdout
         assert "TABLE DATA cn_relay events" in listing
+
+    def test_large_table_is_loaded_on_several_sessions(
+        self, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows(stack, "create table if not exists public.large as select n from generate_series(1, 200000) as n")
+        before = take(stack, "cn")
+        with (tmp_path / "a dump").open("wb") as target:
+            stack.tool(["pg_dump", "-Fc", "cn"], stdout=target)
+        monkeypatch.setattr("cn_ops.postgres.load_in_parts.LARGE_BYTES", 0)
+        assert large_tables(before, 2) == ("public.large",)
+        stack.tool(["createdb", "loaded in parts"])
+        try:
+            load(
+                stack,
+                "loaded in parts",
+                tmp_path / "a dump",
+                owners=True,
+                privileges=True,
+                jobs=2,
+                fingerprint=before,
+            )
+            assert take(stack, "loaded in parts").tables == before.tables
+        finally:
+            stack.tool(["dropdb", "--force", "loaded in parts"])
+            rows(stack, "drop table public.large")
 
     def test_failing_tool_says_what_the_tool_said(self, stack: Stack) -> None:
         with pytest.raises(ProcessFailed) as failed:

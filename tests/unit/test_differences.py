@@ -51,7 +51,7 @@ FINGERPRINTS = st.builds(
     Fingerprint,
     server_version=st.just("17.6"),
     database=st.builds(properties, owner=WORDS, comment=st.none() | WORDS, connection_limit=st.integers(-1, 9)),
-    tables=unique(st.builds(TableContent, WORDS, st.integers(0, 9), HASHES, st.just("rows")), "name"),
+    tables=unique(st.builds(TableContent, WORDS, st.integers(0, 9), HASHES), "name"),
     sequences=unique(st.builds(idle, WORDS, st.integers(-9, 9), st.booleans(), st.sampled_from([-2, 1])), "name"),
     large_objects=st.builds(LargeObjects, st.integers(0, 3), HASHES, HASHES),
     materialized_views=unique(st.builds(MaterializedView, WORDS, st.booleans()), "name"),
