@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -65,10 +66,18 @@ def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, me
 
 
 def drill(
-    operation: Operation, scenario: Scenario, options: DrillOptions, executed_at: datetime, log_path: Path
+    operation: Operation,
+    scenario: Scenario,
+    options: DrillOptions,
+    executed_at: datetime,
+    log_path: Path,
+    cpu_before: float = 0.0,
 ) -> DrillReport:
-    """Run a drill and report on it, passed or not."""
-    measured = Measured()
+    """Run a drill and report on it, passed or not.
+
+    ``cpu_before``: what this process had used, in seconds, for other things than this drill.
+    """
+    measured = Measured(cpu_before=cpu_before)
     error = None
     try:
         rehearse(operation, scenario, options, measured)
@@ -141,6 +150,7 @@ def _report(
         seconds_lost_after_backup=measured.seconds_lost,
         tables_compared=measured.comparison.tables if measured.comparison else None,
         rows_compared=measured.comparison.rows if measured.comparison else None,
+        overhead_seconds=round(time.process_time() - measured.cpu_before, 3),
         damage_noticed=measured.detection.noticed if measured.detection else None,
         damage_tried=measured.detection.tried if measured.detection else None,
         application_entries_before=measured.entries_before,

@@ -63,6 +63,7 @@ class Measured:
     dump: Path | None = None
     server_version: str | None = None
     tool_version: str | None = None
+    cpu_before: float = 0.0
 
 
 def require_disposable(operation: Operation) -> None:

@@ -268,7 +268,10 @@ class DrillError:
 
 @dataclass(frozen=True)
 class DrillReport:
-    """A drill, passed or not. Counts are rows; what was not measured is None."""
+    """A drill, passed or not. Counts are rows; what was not measured is None.
+
+    ``overhead_seconds`` is the CPU time of this process: what is not the tools', the server's and the services'.
+    """
 
     executed_at: datetime
     status: Status
@@ -287,6 +290,7 @@ class DrillReport:
     seconds_lost_after_backup: float | None
     tables_compared: int | None
     rows_compared: int | None
+    overhead_seconds: float
     damage_noticed: int | None
     damage_tried: int | None
     application_entries_before: int | None

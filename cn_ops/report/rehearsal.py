@@ -24,6 +24,7 @@ def drill_result(report: DrillReport, summary: Path) -> RenderableType:
         ("RTO", readable_seconds(report.rto_seconds) or NOT_MEASURED),
         ("rows lost", _lost(report)),
         ("compared", _compared(report)),
+        ("overhead", _overhead(report)),
         *((name, shown(path) if path else "none was made") for name, path in where),
     ]
     parts = (_phase_table(report.phases), _counts(report), pairs(facts), _verdict(report))
@@ -82,6 +83,11 @@ def _compared(report: DrillReport) -> str:
         f"; {report.damage_noticed} of {report.damage_tried} kinds of damage noticed" if report.damage_tried else ""
     )
     return f"{report.rows_compared} rows in {report.tables_compared} tables, and the schema{tried}"
+
+
+def _overhead(report: DrillReport) -> str:
+    took = sum(one.seconds or 0 for one in report.phases)
+    return f"{report.overhead_seconds:.2f} s of cn-ops itself, beside {took:.2f} s for all phases"
 
 
 def _verdict(report: DrillReport) -> Text:

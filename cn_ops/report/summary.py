@@ -34,6 +34,7 @@ FIELDS: dict[str, str] = {
     "application_entries_before": "entries that the application served before the fault, null when not asked",
     "application_entries_after": "entries that it served after the recovery",
     "seconds_lost_after_backup": "seconds between the dump's snapshot and the fault: what was written then is lost",
+    "overhead_seconds": "CPU seconds of cn-ops itself; the rest is the time of tools, server and services",
     "damage_noticed": "kinds of damage that the comparison noticed, null without --prove-detection",
     "damage_tried": "kinds of damage that were tried",
     "warnings": "what a person should know",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
     """Drill every scenario and show which this deployment survives; raises ``Exit`` when it does not survive one."""
     reports = []
     for number, scenario in enumerate(SCENARIOS.values(), 1):
+        cpu_before = time.process_time()
         heading = f"scenario {number} of {len(SCENARIOS)}: {scenario.name} ({scenario.summary})"
         stderr_console().print(heading, style="bold")
         if scenario.is_killed:
@@ -78,7 +80,7 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
             if reason := scenario.why_not(operation):
                 reports.append(not_tried(operation, scenario, reason, datetime.now(UTC)))
             else:
-                reports.append(_drilled(operation, scenario, options)[0])
+                reports.append(_drilled(operation, scenario, options, cpu_before)[0])
         error = reports[-1].error
         if error and error.exit_code == ExitCode.INTERRUPTED:
             break  # whoever pressed Ctrl-C did not mean this one scenario
@@ -99,13 +101,15 @@ def _kill_first(stack: str, options: DrillOptions) -> None:
     kill_before_each_phase(stack, options)
 
 
-def _drilled(operation: Operation, scenario: Scenario, options: DrillOptions) -> tuple[DrillReport, Path]:
+def _drilled(
+    operation: Operation, scenario: Scenario, options: DrillOptions, cpu_before: float = 0.0
+) -> tuple[DrillReport, Path]:
     settings = operation.settings.drill
     executed_at = datetime.now(UTC)
     stamp = _free_stamp(settings, executed_at)
     log = settings.logs / f"{stamp}.log"
     with log_to(log):
-        report = drill(operation, scenario, options, executed_at, log)
+        report = drill(operation, scenario, options, executed_at, log, cpu_before)
     path = settings.results / f"{stamp}-summary.json"
     with saying(f"the drill has ended ({report.status}), and its summary is not written: see {log}", RUN_AGAIN):
         try:

@@ -43,6 +43,7 @@ PASSED = DrillReport(
     seconds_lost_after_backup=1.5,
     tables_compared=50,
     rows_compared=300,
+    overhead_seconds=0.75,
     damage_noticed=40,
     damage_tried=40,
     application_entries_before=9,
