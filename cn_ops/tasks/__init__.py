@@ -12,7 +12,7 @@ from copy import deepcopy
 
 from invoke.collection import Collection
 
-from cn_ops.tasks import backup, config, drill, restore, stack, verify
+from cn_ops.tasks import backup, config, doctor, drill, restore, stack, verify
 
 
 def namespace() -> Collection:
@@ -32,6 +32,7 @@ def namespace() -> Collection:
         verify.verify,
         verify.compare,
         config.config,
+        doctor.doctor,
     ):
         tasks.add_task(deepcopy(one))
     services = Collection("stack")

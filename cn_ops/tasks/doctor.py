@@ -1,0 +1,40 @@
+"""`inv doctor`."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from cn_ops.tasks.guard import guarded, help_of
+
+
+@task(
+    help=help_of("stack", "json", measure="dump the live database with each preset, throw it away, and recommend one")
+)
+@guarded
+def doctor(context: Context, measure: bool = False, stack: str = "", json: bool = False) -> None:
+    """Look at everything that backups, restores and drills need; change nothing. Exit 0: no problem, 3: a problem.
+
+    For example:
+      inv doctor
+      inv doctor --measure
+      inv doctor --json
+    """
+    from invoke.exceptions import Exit
+
+    from cn_ops import doctor as looking
+    from cn_ops.errors import ExitCode
+    from cn_ops.phases import Phases
+    from cn_ops.report.examination import doctor_document, doctor_result
+    from cn_ops.tasks.setup import prepared
+    from cn_ops.tasks.show import print_json, show
+
+    with prepared(stack) as ready:
+        choice = ready.choose()
+        settings = ready.loaded.settings
+        findings = tuple(looking.examine(settings, choice))
+        problems = [one for one in findings if one.level is looking.Level.PROBLEM]
+        measured = looking.measure(settings, choice, Phases(ready.progress)) if measure and not problems else ()
+    print_json(doctor_document(findings, measured)) if json else show(doctor_result(findings, measured))
+    if problems:
+        raise Exit(code=int(ExitCode.MISSING))
