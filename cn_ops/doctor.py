@@ -8,9 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 import cn_ops.postgres.database as db
@@ -18,6 +16,7 @@ from cn_ops.errors import MissingError, OpsError
 from cn_ops.files import explained
 from cn_ops.generations import read_catalogue
 from cn_ops.journal import Journal
+from cn_ops.model import Finding, Level, PresetTime
 from cn_ops.operation import journal_path
 from cn_ops.phases import Phases
 from cn_ops.postgres.dump import PRESETS, dump_database, plan_dump, tool_version
@@ -30,34 +29,6 @@ from cn_ops.text import readable_age, readable_bytes
 
 # A preset that is not at least so much faster than a simpler one is not worth what it asks for.
 WORTHWHILE = 0.9
-
-
-class Level(StrEnum):
-    """What a finding means."""
-
-    OK = "ok"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found about one subject, and what to do where something is wrong with it."""
-
-    subject: str
-    level: Level
-    detail: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a preset took to dump the live database, without a fingerprint and without reading it back."""
-
-    preset: str
-    flags: tuple[str, ...]
-    seconds: float
-    size_bytes: int
 
 
 def examine(settings: Settings, choice: Choice) -> Iterator[Finding]:
@@ -83,7 +54,7 @@ def examine(settings: Settings, choice: Choice) -> Iterator[Finding]:
     yield _looked("room", lambda: _room(settings, choice))
 
 
-def measure(settings: Settings, choice: Choice, phases: Phases) -> tuple[Measured, ...]:
+def measure(settings: Settings, choice: Choice, phases: Phases) -> tuple[PresetTime, ...]:
     """Dump the live database with each preset, into files that are removed at once."""
     folder = settings.backup.directory
     database = settings.stack.postgres.database
@@ -96,11 +67,11 @@ def measure(settings: Settings, choice: Choice, phases: Phases) -> tuple[Measure
                 _, size = dump_database(choice.stack, database, plan, view.id, target, step.advanced_bytes)
             took = time.monotonic() - began
             step.detail = f"{readable_bytes(size)}, {' '.join(plan.flags)}"
-        found.append(Measured(preset, plan.flags, round(took, 3), size))
+        found.append(PresetTime(preset, plan.flags, round(took, 3), size))
     return tuple(found)
 
 
-def recommended(measured: Sequence[Measured]) -> str:
+def recommended(measured: Sequence[PresetTime]) -> str:
     """Return the simplest preset that hardly another one beats; they come in the order of what they ask for."""
     best, *others = measured
     for one in others:

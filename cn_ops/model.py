@@ -319,3 +319,31 @@ class StackStatus:
     disposable: bool
     base_url: str
     services: tuple[ServiceStatus, ...]
+
+
+class Level(StrEnum):
+    """What a finding means."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one subject, and what to do where something is wrong with it."""
+
+    subject: str
+    level: Level
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class PresetTime:
+    """What a preset took to dump the live database, without a fingerprint and without reading it back."""
+
+    preset: str
+    flags: tuple[str, ...]
+    seconds: float
+    size_bytes: int

@@ -24,6 +24,7 @@ def doctor(context: Context, measure: bool = False, stack: str = "", json: bool 
 
     from cn_ops import doctor as looking
     from cn_ops.errors import ExitCode
+    from cn_ops.model import Level
     from cn_ops.phases import Phases
     from cn_ops.report.examination import doctor_document, doctor_result
     from cn_ops.tasks.setup import prepared
@@ -33,8 +34,9 @@ def doctor(context: Context, measure: bool = False, stack: str = "", json: bool 
         choice = ready.choose()
         settings = ready.loaded.settings
         findings = tuple(looking.examine(settings, choice))
-        problems = [one for one in findings if one.level is looking.Level.PROBLEM]
+        problems = [one for one in findings if one.level is Level.PROBLEM]
         measured = looking.measure(settings, choice, Phases(ready.progress)) if measure and not problems else ()
-    print_json(doctor_document(findings, measured)) if json else show(doctor_result(findings, measured))
+        best = looking.recommended(measured) if measured else ""
+    print_json(doctor_document(findings, measured, best)) if json else show(doctor_result(findings, measured, best))
     if problems:
         raise Exit(code=int(ExitCode.MISSING))

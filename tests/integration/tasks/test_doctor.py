@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cn_ops.doctor import Measured, recommended
+from cn_ops.doctor import recommended
 from cn_ops.files import private_folder
 from cn_ops.journal import Intent, Journal
+from cn_ops.model import PresetTime
 from cn_ops.operation import journal_path
 from tests.support.nodes import LEDGER_SERVER, Node, ledger_settings, node
 
@@ -83,4 +84,4 @@ def test_what_is_missing_is_named_with_a_way_out(postgres: None, tmp_path: Path)
 )
 def test_simplest_preset_that_hardly_another_beats_is_recommended(seconds: tuple[float, ...], best: str) -> None:
     names = ("compatible", "fast", "parallel")
-    assert recommended([Measured(name, (), one, 1) for name, one in zip(names, seconds, strict=True)]) == best
+    assert recommended([PresetTime(name, (), one, 1) for name, one in zip(names, seconds, strict=True)]) == best
