@@ -38,11 +38,14 @@ def examine(settings: Settings, choice: Choice) -> Iterator[Finding]:
     yield _looked("backup folder", lambda: _folder(settings.backup.directory))
     yield _looked("generations", lambda: _generations(settings.backup))
     yield _looked("unfinished work", lambda: _unfinished(settings, choice))
-    services = _looked("services", lambda: _services(choice))
-    yield services
-    if services.level is Level.PROBLEM:
+    try:
+        choice.stack.preflight()
+        running = choice.stack.running()
+    except OpsError as error:
+        yield _problem("services", error)
         return
-    if settings.stack.postgres.service not in choice.stack.running():
+    yield Finding("services", Level.OK, f"running: {', '.join(running) or 'none'}")
+    if settings.stack.postgres.service not in running:
         yield _not_running(settings, choice)
         return
     server = _looked("server", lambda: _server(settings, choice))
@@ -84,7 +87,11 @@ def _looked(subject: str, look: Callable[[], tuple[Level, str, str]]) -> Finding
     try:
         return Finding(subject, *look())
     except OpsError as error:
-        return Finding(subject, Level.PROBLEM, error.message, error.hint)
+        return _problem(subject, error)
+
+
+def _problem(subject: str, error: OpsError) -> Finding:
+    return Finding(subject, Level.PROBLEM, error.message, error.hint)
 
 
 def _drills(choice: Choice) -> tuple[Level, str, str]:
@@ -105,15 +112,16 @@ def _folder(folder: Path) -> tuple[Level, str, str]:
 
 def _generations(settings: BackupSettings) -> tuple[Level, str, str]:
     catalogue = read_catalogue(settings.directory, settings.prefix)
+    if catalogue.passed_over:
+        damaged = ", ".join(one.id for one in catalogue.passed_over)
+        left = f"{len(catalogue.complete)} older ones are complete"
+        return Level.PROBLEM, f"damaged: {damaged}; {left}", "`inv backups` says how; make a new one: `inv backup`"
     if not catalogue.complete:
         return Level.NOTE, "there is none", "make one: `inv backup`"
     newest = catalogue.complete[0]
     detail = f"{len(catalogue.complete)}, the newest {newest.id}"
     if newest.manifest:
         detail += f" ({readable_age(datetime.now(UTC) - datetime.fromisoformat(newest.manifest.started_at))} old)"
-    if catalogue.passed_over:
-        damaged = ", ".join(one.id for one in catalogue.passed_over)
-        return Level.PROBLEM, f"{detail}; newer ones are damaged: {damaged}", "`inv backups` says how"
     if not catalogue.proven:
         return Level.NOTE, f"{detail}; none is proven", "prove the newest: `inv verify`"
     return Level.OK, f"{detail}; the newest proven one is {catalogue.proven[0].id}", ""
@@ -124,12 +132,6 @@ def _unfinished(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
     if left and not left.empty:
         return Level.PROBLEM, f"`{left.operation}` (process {left.pid}) is under way, or was killed", "see `inv heal`"
     return Level.OK, "none", ""
-
-
-def _services(choice: Choice) -> tuple[Level, str, str]:
-    choice.stack.preflight()
-    running = choice.stack.running()
-    return Level.OK, f"running: {', '.join(running) or 'none'}", ""
 
 
 def _not_running(settings: Settings, choice: Choice) -> Finding:
@@ -167,12 +169,7 @@ def _role(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
     database = settings.stack.postgres.database
     with session(choice.stack, maintenance_database(database)) as connection:
         role = connection.info.user
-        if not db.may_create_databases(connection):
-            return (
-                Level.PROBLEM,
-                f"{role!r} may not create databases",
-                "a superuser can grant it: ALTER ROLE … CREATEDB",
-            )
+        db.require_may_create(connection)
         lacking = [
             *([] if db.may_read_passwords(connection) else ["read the roles' passwords"]),
             *(f"end the sessions of {one}" for one in db.out_of_reach(connection, database)),

@@ -85,12 +85,7 @@ def _warn_of_writers(operation: Operation) -> None:
 def _plan(operation: Operation, source: Source, recreation: Recreation, dump_bytes: int) -> Plan:
     stack = operation.stack
     with session(stack, maintenance_database(operation.database)) as connection:
-        if not db.may_create_databases(connection):
-            raise UsageError(
-                f"the role {connection.info.user!r} may not create databases",
-                state="nothing was changed",
-                hint="a superuser can grant it: ALTER ROLE … CREATEDB",
-            )
+        db.require_may_create(connection)
         if prepared := db.prepared_transactions(connection, operation.database):
             raise UsageError(
                 f"{operation.database!r} has prepared transactions, and cannot be replaced: {', '.join(prepared)}",

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cn_ops.errors import OperationFailed
+from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.model import DatabaseProperties, Identity, Privilege
 from cn_ops.postgres.session import qualified
 
@@ -89,9 +89,14 @@ def count_rows(connection: psycopg.Connection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def may_create_databases(connection: psycopg.Connection) -> bool:
-    """Whether this session's role can make the database anew."""
-    return bool(_value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"))
+def require_may_create(connection: psycopg.Connection) -> None:
+    """Raise ``UsageError`` unless this session's role can make the database anew."""
+    if not _value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"):
+        raise UsageError(
+            f"the role {connection.info.user!r} may not create databases",
+            state="nothing was changed",
+            hint="a superuser can grant it: ALTER ROLE … CREATEDB",
+        )
 
 
 def may_read_passwords(connection: psycopg.Connection) -> bool:

@@ -47,7 +47,8 @@ def load(
         with dump.open("rb") as stream:
             server.tool(argv, stdin=stream)
         return
-    large, rest = entries(server, dump, large_tables(fingerprint, jobs)) if fingerprint and jobs > 1 else ([], [])
+    tables = large_tables(fingerprint, jobs) if fingerprint else ()
+    large, rest = entries(server, dump, tables) if tables else ([], [])
     with sought(server, dump) as path:
         in_parallel = [*argv, f"--jobs={jobs}"]
         if not large:

@@ -54,7 +54,7 @@ def check_byte_order(connection: psycopg.Connection) -> None:
 
 @dataclass(frozen=True)
 class _Text:
-    """A value's text, or any text for NULL, which ``is_null`` tells apart; null where it cannot be."""
+    """A value's text, any text for NULL, and the value, which tells NULL apart; null where it cannot be NULL."""
 
     text: sql.Composable
     value: sql.Composable | None

@@ -85,3 +85,15 @@ def test_what_is_missing_is_named_with_a_way_out(postgres: None, tmp_path: Path)
 def test_simplest_preset_that_hardly_another_beats_is_recommended(seconds: tuple[float, ...], best: str) -> None:
     names = ("compatible", "fast", "parallel")
     assert recommended([PresetTime(name, (), one, 1) for name, one in zip(names, seconds, strict=True)]) == best
+
+
+def test_damaged_generations_are_a_problem_also_when_there_is_no_other(postgres: None, tmp_path: Path) -> None:
+    with node(tmp_path / "a node", ledger_settings()) as made:
+        made.ok("stack.up")
+        made.ok("backup")
+        (dump,) = made.settings.backup.directory.glob("*.dump")
+        dump.write_bytes(b"")
+        code, found, _ = examined(made)
+        assert code == 3
+        assert found["generations"]["level"] == "problem"
+        assert "damaged" in found["generations"]["detail"]
