@@ -161,7 +161,7 @@ def _server(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
 def _tools(choice: Choice) -> tuple[Level, str, str]:
     check_tools(choice.stack, restoring=True)
     fast = plan_dump(choice.stack, BackupSettings(preset="fast")).compress
-    detail = f"pg_dump {tool_version(choice.stack)}; the preset `fast` compresses with {fast}"
+    detail = f"pg_dump {tool_version(choice.stack)}; the preset `fast` dumps with --compress={fast}"
     return Level.OK, detail, ""
 
 
