@@ -5,7 +5,8 @@ Rows' hashes are added up, so that their order does not matter and a duplicate d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -16,7 +17,8 @@ from cn_ops.postgres.row_hash import Column, check_byte_order, row_hash, second_
 
 # Everything that a value's text depends on and the session does not already pin.
 TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers": "off", "xmloption": "content"}
-# Rows are read where they are, as a dump reads them, and not from an index that may say otherwise.
+# Rows are read where they are, as a dump reads them, and not from an index that may say otherwise. Not for the
+# catalog: without its indexes, what is joined there would take time by the square of the number of tables.
 SCAN_SETTINGS = {
     "enable_indexscan": "off",
     "enable_indexonlyscan": "off",
@@ -53,6 +55,11 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
+_FILES = f"""
+SELECT c.oid, pg_catalog.pg_relation_filenode(c.oid)
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
+"""  # noqa: S608 - constants only
 _MATERIALIZED_VIEWS = f"""
 SELECT n.nspname, c.relname, c.relispopulated
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -139,13 +146,32 @@ NUMBERED_COLUMNS = {("ag_catalog", "ag_graph"): {"graphid"}, ("ag_catalog", "ag_
 
 
 def pin_text(connection: psycopg.Connection) -> None:
-    """Pin, for this transaction, what the text of values depends on, and where and how it is read.
+    """Pin, for this transaction, what the text of values depends on.
 
     Raises ``OperationFailed`` on a server whose hashes are not those of others.
     """
-    for name, value in {**TEXT_SETTINGS, **SCAN_SETTINGS}.items():
-        connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+    _set(connection, TEXT_SETTINGS)
     check_byte_order(connection)
+
+
+@contextmanager
+def scanning(connection: psycopg.Connection) -> Iterator[None]:
+    """Read rows from the tables themselves, for the block."""
+    _set(connection, SCAN_SETTINGS)
+    yield
+    # A transaction that has failed is at its end, and takes no more statements.
+    for name in SCAN_SETTINGS:
+        connection.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(sql.Identifier(name)))
+
+
+def _set(connection: psycopg.Connection, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+
+
+def files(connection: psycopg.Connection) -> dict[int, int | None]:
+    """Return in which file each table of the snapshot is now, null for none: TRUNCATE and rewriting make new ones."""
+    return dict(connection.execute(_FILES.encode()).fetchall())
 
 
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:

@@ -51,6 +51,7 @@ class Fingerprinting:
     def finish(self, database: str, schema: tuple[SchemaObject, ...], probes: Sequence[Probe] = ()) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, roles, probes."""
         connection = self._connection
+        self._contents.check()
         installed = objects.extensions(connection)
         after = {one.name: one for one in self._read_sequences()}
         return Fingerprint(

@@ -6,9 +6,10 @@ session would have hashed.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from psycopg import sql
 from cn_ops.fingerprint import LargeObjects, TableContent
 from cn_ops.postgres import contents
 from cn_ops.postgres.contents import Blocks, Sums, Table
-from cn_ops.postgres.locks import lock, lockable
+from cn_ops.postgres.locks import TablesInUse, lock, lockable
 from cn_ops.postgres.session import explained, sibling
 
 # 32 MB: enough for one request to be worth its while, few enough that no session is left with much at the end.
@@ -29,8 +30,11 @@ BLOCKS_PER_SESSION = 1024
 # Before, a condition on ctid reads the whole table for each part.
 FIRST_WITH_BLOCK_RANGES = 140000
 
-# Every session locks every table, and the server's table of locks has room for some thousands.
-MOST_TABLES_LOCKED_OFTEN = 1000
+# Every session holds every table, and the server's table of locks has room for some thousands, of which pg_dump needs
+# one for each table as well. What are more are not held but looked at afterwards.
+MOST_HELD = 1000
+# A lock lives as long as its transaction.
+PIECES_PER_TRANSACTION = 200
 
 Advanced = Callable[[str], None]
 
@@ -61,21 +65,35 @@ class ContentsReader:
         self._failure: BaseException | None = None
         self._tables: tuple[Table, ...] = ()
         self._pieces: list[Piece] = []
-        self._sessions: list[psycopg.Connection] = [connection]
+        self._sessions: list[psycopg.Connection] = []
+        self._files: dict[int, int | None] | None = None
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Hold every table for the block, in every session that will read: see ``cn_ops.postgres.locks``."""
+        """Hold every table for the block, in every session that will read: see ``cn_ops.postgres.locks``.
+
+        Where there are too many to be held, ``check`` says afterwards whether all of them stayed what they were.
+        """
         held = lockable(self._connection)
-        lock(self._connection, held)
+        if len(held) <= MOST_HELD:
+            lock(self._connection, held)
+            self._sessions.append(self._connection)
+        else:
+            held = ()
+            self._files = contents.files(self._connection)
         self._tables = contents.tables(self._connection)
         self._pieces = sorted(self._cut(self._tables), key=lambda piece: piece.blocks, reverse=True)
         with ExitStack() as sessions:
-            for _ in range(self._others(len(held))):
+            while len(self._sessions) < self._worthwhile():
                 another = sessions.enter_context(self._another_session())
                 lock(another, held, second=True)
                 self._sessions.append(another)
             yield
+
+    def check(self) -> None:
+        """Raise ``TablesInUse`` when a table that was not held has been truncated, rewritten or dropped."""
+        if self._files is not None and contents.files(self._connection) != self._files:
+            raise TablesInUse("a table was truncated, rewritten or dropped while it was read")
 
     def stop(self) -> None:
         """End the reading: sessions sit in the server's answers, so their queries are cancelled."""
@@ -90,12 +108,10 @@ class ContentsReader:
         read = [contents.content(table, sum(sums[table], Sums(0, 0, 0))) for table in self._tables]
         return tuple(sorted(read)), self._large_objects
 
-    def _others(self, tables: int) -> int:
-        """Return how many more sessions pay, and have room for their locks in the server."""
-        if tables > MOST_TABLES_LOCKED_OFTEN:
-            return 0
+    def _worthwhile(self) -> int:
+        """Return how many sessions pay."""
         worthwhile = sum(piece.blocks for piece in self._pieces) // BLOCKS_PER_SESSION
-        return max(0, min(self._jobs, worthwhile, len(self._pieces)) - 1)
+        return max(1, min(self._jobs, worthwhile, len(self._pieces)))
 
     def _cut(self, tables: Sequence[Table]) -> Iterator[Piece]:
         yield Piece(None, None, contents.large_object_blocks(self._connection))
@@ -115,27 +131,44 @@ class ContentsReader:
         for piece in self._pieces:
             todo.put(piece)
         sums: dict[Table, list[Sums]] = {table: [] for table in self._tables}
-        done = 0
+        done = itertools.count(1)
+
+        def told() -> None:
+            advanced(f"part {next(done)} of {len(self._pieces)}")
 
         def work(connection: psycopg.Connection) -> None:
-            nonlocal done
-            while not self._stopped.is_set():
-                try:
-                    piece = todo.get_nowait()
-                except queue.Empty:
-                    return
-                if piece.table:
-                    sums[piece.table].append(contents.row_sums(connection, piece.table, piece.part))
-                else:
-                    self._large_objects = contents.large_objects(connection)
-                with self._lock:
-                    done += 1
-                    advanced(f"part {done} of {len(self._pieces)}")
+            while self._read_some(connection, todo, sums, told):
+                if self._files is not None:
+                    connection.execute("COMMIT")
+                    self._begin(connection)
 
         self._on_sessions(work)
         if self._stopped.is_set():
             raise Stopped
         return sums
+
+    def _read_some(
+        self,
+        connection: psycopg.Connection,
+        todo: queue.SimpleQueue[Piece],
+        sums: Mapping[Table, list[Sums]],
+        told: Callable[[], None],
+    ) -> bool:
+        """Read as many pieces as go into one transaction; return whether there may be more."""
+        with contents.scanning(connection):
+            for _ in range(PIECES_PER_TRANSACTION):
+                if self._stopped.is_set():
+                    return False
+                try:
+                    piece = todo.get_nowait()
+                except queue.Empty:
+                    return False
+                if piece.table:
+                    sums[piece.table].append(_sums(connection, piece.table, piece.part))
+                else:
+                    self._large_objects = contents.large_objects(connection)
+                told()
+        return True
 
     def _on_sessions(self, work: Callable[[psycopg.Connection], None]) -> None:
         """Let all sessions work at the same time; the first failure ends all of them, and is raised."""
@@ -168,7 +201,17 @@ class ContentsReader:
     @contextmanager
     def _another_session(self) -> Iterator[psycopg.Connection]:
         with sibling(self._connection) as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
-            contents.pin_text(connection)
+            self._begin(connection)
             yield connection
+
+    def _begin(self, connection: psycopg.Connection) -> None:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
+        contents.pin_text(connection)
+
+
+def _sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums:
+    try:
+        return contents.row_sums(connection, table, part)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise TablesInUse(str(error)) from error  # it was not held
