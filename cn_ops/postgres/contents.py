@@ -20,6 +20,7 @@ TEXT_SETTINGS = {"search_path": "", "lc_monetary": "C", "quote_all_identifiers":
 # Rows are read where they are, as a dump reads them, and not from an index that may say otherwise. Not for the
 # catalog: without its indexes, what is joined there would take time by the square of the number of tables.
 SCAN_SETTINGS = {
+    "enable_seqscan": "on",
     "enable_indexscan": "off",
     "enable_indexonlyscan": "off",
     "enable_bitmapscan": "off",
@@ -55,10 +56,13 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
-_FILES = f"""
-SELECT c.oid, pg_catalog.pg_relation_filenode(c.oid)
+# The column says what the snapshot sees, and the function what is there now.
+_REPLACED = f"""
+SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
+  AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+ORDER BY 1, 2 LIMIT 1
 """  # noqa: S608 - constants only
 _MATERIALIZED_VIEWS = f"""
 SELECT n.nspname, c.relname, c.relispopulated
@@ -169,9 +173,13 @@ def _set(connection: psycopg.Connection, settings: Mapping[str, str]) -> None:
         connection.execute("SELECT set_config(%s, %s, true)", (name, value))
 
 
-def files(connection: psycopg.Connection) -> dict[int, int | None]:
-    """Return in which file each table of the snapshot is now, null for none: TRUNCATE and rewriting make new ones."""
-    return dict(connection.execute(_FILES.encode()).fetchall())
+def replaced(connection: psycopg.Connection) -> str | None:
+    """Return a table that has another file than the snapshot knows, or none: the snapshot no longer sees its rows.
+
+    TRUNCATE and whatever rewrites a table make a new file.
+    """
+    row = connection.execute(_REPLACED.encode()).fetchone()
+    return _shown(*row) if row else None
 
 
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:

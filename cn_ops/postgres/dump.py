@@ -10,9 +10,8 @@ from typing import BinaryIO, Literal
 from cn_ops.files import Hashed, copy_hashed
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.folders import dump_folder
-from cn_ops.postgres.locks import SECOND_SECONDS, TablesInUse
+from cn_ops.postgres.locks import SECOND_SECONDS, dumping
 from cn_ops.postgres.session import dbname
-from cn_ops.process import ProcessFailed
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -22,8 +21,6 @@ DumpFormat = Literal["custom", "directory"]
 # By measurement: docs/performance.md.
 FASTEST = "zstd:1"
 FASTEST_GZIP = "2"
-# What pg_dump says when it was given no lock in time, alone or as one of several at a time.
-WAITED_FOR_TABLES = ("canceling statement due to statement timeout", "could not obtain lock on relation")
 NOWHERE = "/nonexistent/cn-ops"
 
 
@@ -87,16 +84,12 @@ def dump_database(
     """
     argv = ["pg_dump", *plan.flags, f"--snapshot={snapshot}", f"--lock-wait-timeout={SECOND_SECONDS * 1000}"]
     argv += ["--no-password", f"--dbname={dbname(database)}"]
-    try:
+    with dumping():
         if plan.format == "custom":
             return _streamed(server, argv, target, advanced)
         hashed = Hashed(target)
         # What is made durable is the file that comes out, not the folder.
         size = dump_folder(server, [*argv, "--no-sync"], hashed, advanced)
-    except ProcessFailed as error:
-        if any(words in error.evidence for words in WAITED_FOR_TABLES):
-            raise TablesInUse(error.evidence) from error
-        raise
     return hashed.sha256, size
 
 

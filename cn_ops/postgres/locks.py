@@ -8,17 +8,25 @@ those that come second do not wait.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
 
 from cn_ops.errors import OperationFailed
 from cn_ops.postgres.contents import USER_SCHEMA
+from cn_ops.process import ProcessFailed
 
 LOCKED_AT_A_TIME = 500
 # How long a session that comes second waits for its locks; the first one waits for what is under way, however long.
 SECOND_SECONDS = 2
+# What pg_dump says when it was given no lock in time, alone or as one of several, or when the table has gone.
+_WITHOUT_LOCKS = re.compile(
+    r"canceling statement due to (statement|lock) timeout|could not obtain lock on relation|deadlock detected"
+    r"|does not exist[\s\S]*LOCK TABLE"
+)
 _LOCKED = f"""
 SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (
@@ -38,6 +46,17 @@ class TablesInUse(OperationFailed):
             hint="back up when no migration or other change of the schema runs",
             evidence=evidence,
         )
+
+
+@contextmanager
+def dumping() -> Iterator[None]:
+    """Raise ``TablesInUse`` when a pg_dump in the block fails because it could not have its locks."""
+    try:
+        yield
+    except ProcessFailed as error:
+        if _WITHOUT_LOCKS.search(error.evidence):
+            raise TablesInUse(error.evidence) from error
+        raise
 
 
 def lockable(connection: psycopg.Connection) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ import psycopg
 from cn_ops.fingerprint import Extension, Membership, Role, SchemaObject, SilencedConstraint
 from cn_ops.masking import mask_patterns
 from cn_ops.postgres.archive import contents
+from cn_ops.postgres.locks import dumping
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Server
 
@@ -67,10 +68,11 @@ WHERE t.tgisinternal AND t.tgenabled <> 'O' ORDER BY 1, 2
 
 
 def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
-    """Return every object of a database's schema, as the server's own pg_dump writes it."""
+    """Return every object of a database's schema, as the server's own pg_dump writes it; raises ``TablesInUse``."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
-    return split_schema(server.tool(argv).stdout)
+    with dumping():
+        return split_schema(server.tool(argv).stdout)
 
 
 def archive_objects(server: Server, dump: Path) -> tuple[SchemaObject, ...]:

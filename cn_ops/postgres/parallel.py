@@ -30,8 +30,8 @@ BLOCKS_PER_SESSION = 1024
 # Before, a condition on ctid reads the whole table for each part.
 FIRST_WITH_BLOCK_RANGES = 140000
 
-# Every session holds every table, and the server's table of locks has room for some thousands, of which pg_dump needs
-# one for each table as well. What are more are not held but looked at afterwards.
+# Every session holds every table, and so does pg_dump, but the server's table of locks has room for some thousands
+# only. Where there are more tables, they are not held but looked at afterwards.
 MOST_HELD = 1000
 # A lock lives as long as its transaction.
 PIECES_PER_TRANSACTION = 200
@@ -66,21 +66,23 @@ class ContentsReader:
         self._tables: tuple[Table, ...] = ()
         self._pieces: list[Piece] = []
         self._sessions: list[psycopg.Connection] = []
-        self._files: dict[int, int | None] | None = None
+        self._holds = True
 
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Hold every table for the block, in every session that will read: see ``cn_ops.postgres.locks``.
 
-        Where there are too many to be held, ``check`` says afterwards whether all of them stayed what they were.
+        Where there are too many to be held, only ``check`` says, afterwards, whether they stayed what they were.
+        Raises ``TablesInUse``.
         """
         held = lockable(self._connection)
-        if len(held) <= MOST_HELD:
+        self._holds = len(held) <= MOST_HELD
+        if self._holds:
             lock(self._connection, held)
             self._sessions.append(self._connection)
+            self.check()
         else:
             held = ()
-            self._files = contents.files(self._connection)
         self._tables = contents.tables(self._connection)
         self._pieces = sorted(self._cut(self._tables), key=lambda piece: piece.blocks, reverse=True)
         with ExitStack() as sessions:
@@ -91,9 +93,10 @@ class ContentsReader:
             yield
 
     def check(self) -> None:
-        """Raise ``TablesInUse`` when a table that was not held has been truncated, rewritten or dropped."""
-        if self._files is not None and contents.files(self._connection) != self._files:
-            raise TablesInUse("a table was truncated, rewritten or dropped while it was read")
+        """Raise ``TablesInUse`` when a table was truncated, rewritten or dropped after the snapshot was taken."""
+        name = contents.replaced(self._connection)
+        if name:
+            raise TablesInUse(f"table {name} was truncated, rewritten or dropped after the snapshot")
 
     def stop(self) -> None:
         """End the reading: sessions sit in the server's answers, so their queries are cancelled."""
@@ -138,7 +141,7 @@ class ContentsReader:
 
         def work(connection: psycopg.Connection) -> None:
             while self._read_some(connection, todo, sums, told):
-                if self._files is not None:
+                if not self._holds:
                     connection.execute("COMMIT")
                     self._begin(connection)
 
@@ -213,5 +216,5 @@ class ContentsReader:
 def _sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums:
     try:
         return contents.row_sums(connection, table, part)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise TablesInUse(str(error)) from error  # it was not held
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.DeadlockDetected) as error:
+        raise TablesInUse(str(error)) from error  # the table is not held

@@ -210,9 +210,11 @@ def test_heap_is_read_and_not_an_index_that_says_otherwise(site: Site) -> None:
     site.sql("VACUUM ANALYZE i.t")
     try:
         with snapshot(site.stack, site.database) as view:
-            contents.pin_text(view.connection)
-            plan = view.connection.execute("EXPLAIN SELECT n FROM i.t WHERE n = 7").fetchall()
+            with contents.scanning(view.connection):
+                plan = view.connection.execute("EXPLAIN SELECT n FROM i.t WHERE n = 7").fetchall()
+            after = view.connection.execute("EXPLAIN SELECT n FROM i.t WHERE n = 7").fetchall()
         assert "Seq Scan" in plan[0][0]
+        assert "Index Only Scan" in after[0][0]
     finally:
         site.sql("DROP SCHEMA i CASCADE")
 
