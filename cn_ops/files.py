@@ -10,12 +10,13 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cn_ops.errors import LockHeld, MissingError, OperationFailed, OpsError, UsageError
 
@@ -62,12 +63,16 @@ def claim_folder(path: Path, *, mode: int) -> None:
 
 def publish(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write a file aside, sync it and rename it into place: readers see the old file or the new one."""
+    _publish(path, (data,), mode)
+
+
+def _publish(path: Path, chunks: Iterable[bytes], mode: int) -> None:
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
         ) as aside:
             try:
-                aside.write(data)
+                aside.writelines(chunks)
                 aside.flush()
                 os.fchmod(aside.fileno(), mode)
                 os.fsync(aside.fileno())
@@ -94,8 +99,13 @@ def remove_asides(path: Path) -> None:
 
 
 def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:
-    """Publish a JSON document, indented, its keys in their own order."""
-    publish(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), mode=mode)
+    """Publish a JSON document, indented, its keys in their own order; dataclasses are objects.
+
+    A large one is never in memory as a whole.
+    """
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=_fields)
+    chunks = (chunk.encode() for chunk in encoder.iterencode(document))
+    _publish(path, chain(chunks, [b"\n"]), mode)
 
 
 def remove(path: Path) -> None:
@@ -189,6 +199,11 @@ def lock(path: Path, operation: str) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return a dataclass's own fields, which the encoder goes through in turn."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _held(path: Path, descriptor: int) -> LockHeld:

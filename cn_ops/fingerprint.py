@@ -12,7 +12,7 @@ from cn_ops.model import DatabaseProperties
 FINGERPRINT_VERSION = 2
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class TableContent:
     """A table's rows, in any order; ``hash`` is 128 bits in hex, summed over the rows.
 
@@ -61,7 +61,7 @@ class MaterializedView:
     populated: bool
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class SchemaObject:
     """One object as pg_dump writes it: its statements without the owner's, and the owner."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,34 +19,37 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 MANIFEST_VERSION = 1
-LARGEST_MANIFEST = 64 * 1024 * 1024
+# What a manifest says of its dump stands before its fingerprint, which is long where there are many tables. In a
+# document that is indented, these are no part of any text.
+HEAD_BYTES = 64 * 1024
+FINGERPRINT_FOLLOWS = b',\n  "fingerprint": {\n'
+END = b"\n  }\n}"
+END_BYTES = 64
+ANOTHER = "use another generation: `inv backups`"
 
 
 def write_manifest(path: Path, manifest: Manifest, fingerprint: Fingerprint) -> None:
     """Publish a manifest, the fingerprint in it: from this moment its generation exists."""
-    publish_json(path, {**asdict(manifest), "fingerprint": asdict(fingerprint)})
+    publish_json(path, {**asdict(manifest), "fingerprint": fingerprint})
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest without its fingerprint; raises ``OperationFailed`` saying what is wrong with it."""
-    return _validated(path, _read(path))
+    return _validated(path, _parsed(path, _head(path)))
 
 
 def read_fingerprint(path: Path) -> Fingerprint:
     """Read the fingerprint in a manifest; raises ``OperationFailed`` saying what is wrong with it."""
     from pydantic import ValidationError
 
-    document = _read(path).get("fingerprint")
-    version = document.get("fingerprint_version") if isinstance(document, dict) else None
-    if version != FINGERPRINT_VERSION:
-        raise OperationFailed(
-            f"the manifest {path} has a fingerprint of version {version}; this cn-ops reads {FINGERPRINT_VERSION}",
-            hint="use the version of cn-ops that made it",
-        )
+    data = _content(path)
     try:
-        fingerprint: Fingerprint = _adapter(Fingerprint).validate_python(document)
+        # By way of no dictionaries: there may be a hundred thousand objects in it.
+        fingerprint: Fingerprint = _adapter(_Fingerprinted).validate_json(data).fingerprint
     except ValidationError as error:
-        raise OperationFailed(f"the fingerprint in {path} is damaged: {_first(error)}") from error
+        _check_fingerprint_version(path, _parsed(path, data).get("fingerprint"))
+        raise OperationFailed(f"the fingerprint in {path} is damaged: {_first(error)}", hint=ANOTHER) from error
+    _check_fingerprint_version(path, {"fingerprint_version": fingerprint.fingerprint_version})
     return fingerprint
 
 
@@ -65,15 +69,38 @@ def read_proof(path: Path, sha256: str) -> Proof | None:
     return None
 
 
-def _read(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Fingerprinted:
+    """The part of a manifest that the fingerprint is."""
+
+    fingerprint: Fingerprint
+
+
+def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_MANIFEST:
-            raise OperationFailed(f"the manifest {path} is too large to be one")
-        document = json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise explained(error, path, "read") from error
+
+
+def _head(path: Path) -> bytes:
+    """Return a manifest without its fingerprint, or all of it where it is not written as ours are."""
+    try:
+        with path.open("rb") as stream:
+            head, follows, _ = stream.read(HEAD_BYTES).partition(FINGERPRINT_FOLLOWS)
+            if not follows:
+                return head + stream.read()
+            stream.seek(-END_BYTES, os.SEEK_END)
+            return head + b"\n}" if stream.read().rstrip().endswith(END) else head
+    except OSError as error:
+        raise explained(error, path, "read") from error
+
+
+def _parsed(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
     except ValueError as error:
-        raise OperationFailed(f"the manifest {path} is not JSON: {error}") from error
+        raise OperationFailed(f"the manifest {path} is not JSON: {error}", hint=ANOTHER) from error
     version = document.get("manifest_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > MANIFEST_VERSION:
         raise OperationFailed(
@@ -81,8 +108,19 @@ def _read(path: Path) -> dict[str, Any]:
             hint="use that version of cn-ops, or newer",
         )
     if not isinstance(document, dict):
-        raise OperationFailed(f"the manifest {path} is damaged: it is no JSON object")
+        raise OperationFailed(f"the manifest {path} is damaged: it is no JSON object", hint=ANOTHER)
     return document
+
+
+def _check_fingerprint_version(path: Path, document: object) -> None:
+    if not isinstance(document, dict):
+        raise OperationFailed(f"the manifest {path} holds no fingerprint to compare with", hint=ANOTHER)
+    version = document.get("fingerprint_version")
+    if version != FINGERPRINT_VERSION:
+        raise OperationFailed(
+            f"the manifest {path} has a fingerprint of version {version}; this cn-ops reads {FINGERPRINT_VERSION}",
+            hint="use the version of cn-ops that made it, or another generation: `inv backups`",
+        )
 
 
 def _validated(path: Path, document: dict[str, Any]) -> Manifest:
@@ -91,11 +129,11 @@ def _validated(path: Path, document: dict[str, Any]) -> Manifest:
     try:
         manifest: Manifest = _adapter(Manifest).validate_python(document)
     except ValidationError as error:
-        raise OperationFailed(f"the manifest {path} is damaged: {_first(error)}") from error
+        raise OperationFailed(f"the manifest {path} is damaged: {_first(error)}", hint=ANOTHER) from error
     # Retention removes what these name: a path would lead out of the folder.
     for field, name in (("dump_file", manifest.dump_file), ("globals_file", manifest.globals_file)):
         if name is not None and (Path(name).name != name or name in ("", "..")):
-            raise OperationFailed(f"the manifest {path} is damaged: {field} is not a file name")
+            raise OperationFailed(f"the manifest {path} is damaged: {field} is not a file name", hint=ANOTHER)
     return manifest
 
 

@@ -106,7 +106,7 @@ SELECT sum(('x' || left(h, 16))::bit(64)::bigint), sum(('x' || right(h, 16))::bi
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
 
@@ -124,7 +124,7 @@ class Table:
     size_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Blocks:
     """Some of a table's blocks: from ``first`` to before ``end``, which is null for the last of them."""
 
@@ -132,7 +132,7 @@ class Blocks:
     end: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sums:
     """Rows and their hashes, added up: those of two parts of a table can be added up again."""
 

@@ -43,7 +43,7 @@ class Stopped(Exception):
     """The reading was ended from outside."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """What one session reads at a time: a table or a part of it, or, without one, all large objects."""
 

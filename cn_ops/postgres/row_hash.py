@@ -24,7 +24,7 @@ SAMPLE, SAMPLE_HASH = "in which order are the bytes of a word?", 689707723022404
 _HASH = sql.SQL('hashtextextended({} COLLATE pg_catalog."C", {})')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column; ``type`` is the name of a type of the server's own, or empty."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench.measure import Sample
 from tests.bench.report import summarised, table, write_docs
-from tests.bench.site import Site, fill, site
+from tests.bench.site import Content, Site, fill, site
 from tests.bench.ways import Subject, subjects
 
 RESULTS = Path("test-results/bench")
@@ -31,25 +31,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_docs(options.results)
         return 0
     chosen = [one for one in subjects() if not options.only or one.name in options.only]
+    content = Content(options.size, options.tables, options.generations)
     for kind in options.stack or ("embedded", "compose"):
         # A space in the path, as everywhere in the tests.
         with (
             tempfile.TemporaryDirectory(prefix="cn-ops bench ") as folder,
             site(kind, Path(folder, "the node")) as there,
         ):
-            _say(f"{kind}: seeding about {options.size} MB")
-            fill(there, options.size)
-            document = measured(there, chosen, options.rounds, options.size)
+            _say(f"{kind}: seeding about {content}")
+            fill(there, content)
+            document = measured(there, chosen, options.rounds, content)
         options.results.mkdir(parents=True, exist_ok=True)
-        name = f"{kind}-{options.size}mb.json"
-        (options.results / name).write_text(json.dumps(document, indent=2) + "\n")
+        name = f"{kind}, {content}".replace(",", "").replace(" ", "-").lower()
+        (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
         print(table(document))  # noqa: T201 - this is a program
     if options.docs:
         write_docs(options.results)
     return 0
 
 
-def measured(there: Site, chosen: Sequence[Subject], rounds: int, megabytes: int) -> dict[str, Any]:
+def measured(there: Site, chosen: Sequence[Subject], rounds: int, content: Content) -> dict[str, Any]:
     """Measure each way of each subject in turn, and all of that again; the order of ways turns with each round."""
     found: dict[str, dict[str, list[Sample]]] = {one.name: {way: [] for way in one.ways} for one in chosen}
     for number in range(rounds):
@@ -65,7 +66,8 @@ def measured(there: Site, chosen: Sequence[Subject], rounds: int, megabytes: int
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "stack": there.kind,
         "database_bytes": there.size(),
-        "asked_megabytes": megabytes,
+        "tables": content.tables,
+        "generations": content.generations,
         "rounds": rounds,
         "server_version": there.sql("SHOW server_version")[0][0],
         "cores": os.cpu_count(),
@@ -85,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--stack", action="append", choices=("embedded", "compose"), help="which (both)")
     parser.add_argument("--size", type=int, default=100, help="megabytes of the database (100)")
+    parser.add_argument("--tables", type=int, default=0, help="how many small tables beside (0)")
+    parser.add_argument("--generations", type=int, default=0, help="how many generations in the catalogue (0)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", action="append", help="a subject's name; may be given several times (all)")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder of the JSON ({RESULTS})")

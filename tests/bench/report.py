@@ -40,8 +40,7 @@ def summarised(samples: Sequence[Sample]) -> dict[str, Any]:
 
 def table(document: dict[str, Any]) -> str:
     """Return a run as a Markdown table for each subject."""
-    size = document["database_bytes"] / 1e6
-    lines = [f"### {document['stack']}, {size:.0f} MB, PostgreSQL {document['server_version']}", ""]
+    lines = [f"### {_title(document)}, PostgreSQL {document['server_version']}", ""]
     lines.append(
         f"{document['rounds']} rounds on {document['cores']} cores ({document['machine']}), "
         f"{document['measured_at']}; load of the machine: {document['load_before']:.1f}."
@@ -49,7 +48,7 @@ def table(document: dict[str, Any]) -> str:
     for name, ways in document["subjects"].items():
         lines += [
             "",
-            f"#### {document['stack']}, {size:.0f} MB: {name}",
+            f"#### {_title(document)}: {name}",
             "",
             f"| {' | '.join(HEAD)} |",
             f"|{' --- |' * len(HEAD)}",
@@ -63,7 +62,7 @@ def chart(documents: Sequence[dict[str, Any]]) -> str:
     """Return an SVG with a bar for each way."""
     rows: list[tuple[str, float | None]] = []
     for document in documents:
-        rows.append((f"{document['stack']}, {document['database_bytes'] / 1e6:.0f} MB", None))
+        rows.append((_title(document), None))
         for name, ways in document["subjects"].items():
             rows += [(f"{name}: {way}", one["median_seconds"]) for way, one in ways.items()]
     longest = max((seconds for _, seconds in rows if seconds is not None), default=1.0)
@@ -88,6 +87,11 @@ def write_docs(results: Path) -> None:
     tables = "\n".join(table(one) for one in documents)
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
     (DOCS / "images" / "performance.svg").write_text(chart(documents), encoding="utf-8")
+
+
+def _title(document: dict[str, Any]) -> str:
+    more = [f"{document[kind]:,} {kind}" for kind in ("tables", "generations") if document[kind]]
+    return ", ".join([document["stack"], f"{document['database_bytes'] / 1e6:.0f} MB", *more])
 
 
 def _row(way: str, one: dict[str, Any], first: float) -> tuple[str, ...]:

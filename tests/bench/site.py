@@ -11,12 +11,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import psutil
 import yaml
 
+from cn_ops.generations import read_catalogue
 from cn_ops.process import run as engine
 from cn_ops.settings import Settings
 from cn_ops.settings.load import load
@@ -31,6 +33,8 @@ from tests.support.stacks import COMPOSE_FILE, POSTGRES, free_port
 # Of the demo node's seed, tables and indexes: measured once, and only a first guess.
 BYTES_PER_EVENT = 1700
 DATABASE = "cn"
+ID_FORMAT = "%Y%m%d-%H%M%S"
+TABLES_AT_A_TIME = 500
 NOTHING: Mapping[str, str] = {}
 # Invoke writes no compiled files, so what it loads from a checkout is compiled each time: what is measured is not.
 INSTALLED = "installed"
@@ -169,13 +173,57 @@ def site(kind: str, folder: Path) -> Iterator[Site]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fill(there: Site, megabytes: int) -> None:
+@dataclass(frozen=True)
+class Content:
+    """What there is to work on: about how large, how many more small tables, how many generations."""
+
+    megabytes: int
+    tables: int = 0
+    generations: int = 0
+
+    def __str__(self) -> str:
+        """Name it in a heading and a file."""
+        more = [f"{count} {kind}" for count, kind in ((self.tables, "tables"), (self.generations, "generations"))]
+        return ", ".join([f"{self.megabytes} MB", *(one for one in more if not one.startswith("0 "))])
+
+
+def fill(there: Site, content: Content) -> None:
     """Give the database the demo node's schema and its own seed, as many events as make about that size."""
     node = there.settings.drill.service
-    events = max(9, (megabytes * 1_000_000 - 8_000_000) // BYTES_PER_EVENT)
+    events = max(9, (content.megabytes * 1_000_000 - 8_000_000) // BYTES_PER_EVENT)
     for command in (["cn", "migrate"], ["cn", "config", "seed"], ["cn", "e2e", "seed", "--events", str(events)]):
         there.stack.run_once(node, command)
+    _add_tables(there, content.tables)
     there.sql("CHECKPOINT")
+    _add_generations(there, content.generations)
+
+
+def _add_tables(there: Site, count: int) -> None:
+    """Add small tables, some hundreds in a transaction: each takes locks."""
+    for first in range(0, count, TABLES_AT_A_TIME):
+        there.sql(
+            f"DO $$ BEGIN FOR n IN {first}..{min(first + TABLES_AT_A_TIME, count) - 1} LOOP "
+            "EXECUTE format('CREATE TABLE small_%s (id int PRIMARY KEY, note text)', n);"
+            "EXECUTE format('INSERT INTO small_%s SELECT i, ''note '' || i FROM generate_series(1, 20) AS i', n);"
+            "END LOOP; END $$"
+        )
+
+
+def _add_generations(there: Site, count: int) -> None:
+    """Make one, and copies of it, an hour apart."""
+    if not count:
+        return
+    there.inv("backup", "--json")
+    (made,) = read_catalogue(there.backups, there.settings.backup.prefix).complete
+    newest = datetime.strptime(made.id, ID_FORMAT).replace(tzinfo=UTC)
+    for number in range(1, count):
+        other = (newest - timedelta(hours=number)).strftime(ID_FORMAT)
+        for path in there.backups.glob(f"*{made.id}*"):
+            copy = path.with_name(path.name.replace(made.id, other))
+            if path.suffix == ".json":
+                copy.write_text(path.read_text(encoding="utf-8").replace(made.id, other), encoding="utf-8")
+            else:
+                os.link(path, copy)
 
 
 def _is_setting(name: str) -> bool:

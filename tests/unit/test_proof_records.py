@@ -147,5 +147,5 @@ def test_fingerprint_that_is_not_understood_is_refused(change: dict[str, Any], p
 def test_manifest_without_a_fingerprint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.manifest.json"
     path.write_text("{}")
-    with pytest.raises(OperationFailed, match="version None"):
+    with pytest.raises(OperationFailed, match="holds no fingerprint"):
         read_fingerprint(path)
