@@ -184,19 +184,17 @@ def replaced(connection: psycopg.Connection) -> str | None:
 
 def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
     """Return every table: partitions and heirs by themselves."""
-    rows = connection.execute(_TABLES.encode()).fetchall()
+    # Of many tables most are alike: partitions, and a schema for each tenant.
+    alike: dict[tuple[Column, ...], tuple[Column, ...]] = {}
+
+    def hashed(schema: str, name: str, columns: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
+        left_out = NUMBERED_COLUMNS.get((schema, name), ())
+        found = tuple(Column(*one) for one in columns if one[0] not in left_out)
+        return alike.setdefault(found, found)
+
     return tuple(
-        Table(
-            schema,
-            name,
-            condition,
-            tuple(Column(*one) for one in columns if one[0] not in NUMBERED_COLUMNS.get((schema, name), ())),
-            blocks,
-            is_heap,
-            is_own,
-            size,
-        )
-        for schema, name, condition, columns, blocks, is_heap, is_own, size in rows
+        Table(schema, name, condition, hashed(schema, name, columns), blocks, is_heap, is_own, size)
+        for schema, name, condition, columns, blocks, is_heap, is_own, size in connection.execute(_TABLES.encode())
     )
 
 

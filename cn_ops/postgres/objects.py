@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import psycopg
@@ -88,16 +90,18 @@ def split_schema(text: str) -> tuple[SchemaObject, ...]:
     """
     end = text.rfind(_TAIL)
     text = text[:end] if end >= 0 else text
-    headers = list(_HEADER.finditer(text))
-    starts = [header.start() for header in headers] + [len(text)]
-    preamble, place = _without_place(text[: starts[0]], DEFAULT_PLACE)
+    first = _HEADER.search(text)
+    preamble, place = _without_place(text[: first.start()] if first else text, DEFAULT_PLACE)
     objects = [SchemaObject(PREAMBLE, "", "", "", _NOISE.sub("", preamble).strip())]
-    for header, after in zip(headers, starts[1:], strict=True):
-        name, kind, schema, owner = ("" if part == "-" else part for part in header.groups())
-        body, next_place = _without_place(text[header.end() : after], place)
+    end_of_all = re.compile(r"\Z").finditer(text)
+    for header, following in pairwise(chain(_HEADER.finditer(text), end_of_all)):
+        # One text for what thousands of objects have in common.
+        name, kind, schema, owner = ("" if part == "-" else intern(part) for part in header.groups())
+        body, next_place = _without_place(text[header.end() : following.start()], place)
         objects.append(SchemaObject(kind, schema, name, owner, _statements(kind, body, place)))
         place = next_place
-    return tuple(sorted(objects))
+    objects.sort()
+    return tuple(objects)
 
 
 def extensions(connection: psycopg.Connection) -> tuple[Extension, ...]:

@@ -27,6 +27,8 @@ from cn_ops.postgres.session import explained, sibling
 PART_BLOCKS = 4096
 # A session for fewer blocks than this costs more than it brings.
 BLOCKS_PER_SESSION = 1024
+# To ask for a piece, however small, takes about as long as to read so many blocks.
+BLOCKS_PER_PIECE = 20
 # Before, a condition on ctid reads the whole table for each part.
 FIRST_WITH_BLOCK_RANGES = 140000
 
@@ -113,7 +115,7 @@ class ContentsReader:
 
     def _worthwhile(self) -> int:
         """Return how many sessions pay."""
-        worthwhile = sum(piece.blocks for piece in self._pieces) // BLOCKS_PER_SESSION
+        worthwhile = sum(piece.blocks + BLOCKS_PER_PIECE for piece in self._pieces) // BLOCKS_PER_SESSION
         return max(1, min(self._jobs, worthwhile, len(self._pieces)))
 
     def _cut(self, tables: Sequence[Table]) -> Iterator[Piece]:
