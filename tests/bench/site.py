@@ -106,7 +106,7 @@ class Site:
         over: Mapping[str, str] = NOTHING,
     ) -> Ran:
         env = {**self._environment(), **over}
-        return run(argv, server_cpu=self._server_cpu, env=env, cwd=self.folder, stdin=stdin, stdout=stdout)
+        return run(argv, server_cpu=self.server_cpu, env=env, cwd=self.folder, stdin=stdin, stdout=stdout)
 
     def _environment(self) -> Mapping[str, str]:
         own = {
@@ -131,7 +131,7 @@ class Site:
     def _port(self) -> int:
         return int(self.settings.application.base_url.rpartition(":")[2])
 
-    def _server_cpu(self) -> float:
+    def server_cpu(self) -> float:
         """Return the CPU seconds that the server and, in a container, the tools beside it have used so far."""
         with suppress(OSError, psutil.Error, KeyError, StopIteration):
             if self.kind == "compose":

@@ -11,8 +11,10 @@ from typing import Literal
 
 from cn_ops.generations import read_catalogue
 from cn_ops.jobs import default_jobs
-from cn_ops.postgres.dump import plan_dump
+from cn_ops.postgres.dump import dump_database, plan_dump
 from cn_ops.postgres.fingerprint import take
+from cn_ops.postgres.snapshot import snapshot
+from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot
 from cn_ops.settings import BackupSettings
 from tests.bench.measure import Ran, Sample
 from tests.bench.site import DATABASE, Site
@@ -45,6 +47,7 @@ def subjects() -> tuple[Subject, ...]:
                 "cn-ops, parallel": lambda there: our_backup(there, "parallel"),
             },
         ),
+        Subject("dump", {"alone": dump_alone, "with its fingerprint": dump_with_fingerprint}),
         Subject("read-back", {"bare tools": bare_read, "cn-ops": our_read}),
         Subject("fingerprint", {"one session": lambda there: ours(there, 1), "a session for each core": ours}),
         Subject(
@@ -112,11 +115,40 @@ def our_read(there: Site) -> Sample:
     return there.inv("restore", f"--dump={newest(there, 'custom')}", "--dry-run", "--json").sample
 
 
+def dump_alone(there: Site) -> Sample:
+    """Stream a dump of a snapshot into a file, as a backup does."""
+    stack = there.stack
+    plan = plan_dump(stack, BackupSettings(preset="fast"))
+
+    def dump() -> None:
+        with snapshot(stack, DATABASE) as view, (there.folder / "alone.dump").open("wb") as target:
+            dump_database(stack, DATABASE, plan, view.id, target, advanced=lambda _: None)
+
+    return _here(there, dump)
+
+
+def dump_with_fingerprint(there: Site) -> Sample:
+    """Do the same, and take the fingerprint of that snapshot beside it: everything that is compared later."""
+    stack = there.stack
+    wanted = Wanted(DATABASE, plan_dump(stack, BackupSettings(preset="fast")), "cn_relay.events", ())
+
+    def dump() -> None:
+        with (there.folder / "with.dump").open("wb") as target:
+            dump_snapshot(stack, wanted, target, lambda _: None)
+
+    return _here(there, dump)
+
+
 def ours(there: Site, jobs: int | None = None) -> Sample:
-    """Take a fingerprint in this process, which is why its memory is not ours to tell."""
-    began = time.monotonic()
-    take(there.stack, DATABASE, jobs=jobs)
-    return Sample(time.monotonic() - began, 0.0, 0.0, 0)
+    """Take a fingerprint."""
+    return _here(there, lambda: take(there.stack, DATABASE, jobs=jobs))
+
+
+def _here(there: Site, action: Callable[[], object]) -> Sample:
+    """Measure what runs in this process, which is why its memory and CPU are not ours to tell."""
+    before, began = there.server_cpu(), time.monotonic()
+    action()
+    return Sample(time.monotonic() - began, 0.0, there.server_cpu() - before, 0)
 
 
 def old_restore(there: Site) -> Sample:
