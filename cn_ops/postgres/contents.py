@@ -35,9 +35,11 @@ MODULUS = 1 << 64
 USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
-       coalesce((SELECT array_agg(ARRAY[a.attname::text, coalesce(y.typname, '')] ORDER BY a.attnum)
-                 FROM pg_catalog.pg_attribute AS a LEFT JOIN pg_catalog.pg_type AS y
-                   ON y.oid = a.atttypid AND y.typnamespace = 'pg_catalog'::regnamespace
+       coalesce((SELECT array_agg(ARRAY[a.attname::text, coalesce(p.proname, '')] ORDER BY a.attnum)
+                 FROM pg_catalog.pg_attribute AS a
+                 LEFT JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid AND y.typtype IN ('b', 'r', 'm')
+                   AND y.typnamespace = 'pg_catalog'::regnamespace
+                 LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = y.typoutput AND p.pronamespace = y.typnamespace
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
        coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),

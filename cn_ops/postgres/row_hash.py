@@ -26,10 +26,10 @@ _HASH = sql.SQL('hashtextextended({} COLLATE pg_catalog."C", {})')
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; ``type`` is the name of a type of the server's own, or empty."""
+    """A column; ``output`` is the function that writes a type of the server's own, or empty for another's type."""
 
     name: str
-    type: str
+    output: str
 
 
 def row_hash(columns: Sequence[Column], row: str) -> sql.Composable:
@@ -62,10 +62,10 @@ class _Text:
 
 def _text(column: Column, value: sql.Composable) -> _Text:
     # What a type's own output says, as a dump does: a cast to text may be somebody's own function.
-    if column.type in ("text", "varchar"):
+    if column.output in ("textout", "varcharout"):
         written = sql.SQL("coalesce({}, '')").format(value)
-    elif column.type == "jsonb":  # without format()'s copy of it
-        written = sql.SQL("coalesce(textin(jsonb_out({})), '')").format(value)
+    elif column.output:  # format() would look for it again for each value, and copy what it says
+        written = sql.SQL("coalesce(textin({}({})), '')").format(sql.Identifier(column.output), value)
     else:
         written = sql.SQL("format('%s', {})").format(value)
     return _Text(written, value)

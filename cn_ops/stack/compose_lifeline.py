@@ -17,7 +17,7 @@ from typing import BinaryIO
 # coreutils' stdbuf, larger pieces save a third of the CPU that a dump's way out takes.
 GUARD = """\
 exec 3<&0
-if command -v stdbuf >/dev/null; then set -- stdbuf -o1M "$@"; fi
+if command -v stdbuf >/dev/null; then set -- stdbuf -o32K "$@"; fi
 "$@" </dev/null 3<&- & tool=$!
 { cat <&3; kill -TERM "$tool"; } >/dev/null 2>&1 & guard=$!
 exec 3<&-

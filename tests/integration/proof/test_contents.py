@@ -229,7 +229,7 @@ def test_row_level_security_is_an_error_and_never_a_smaller_table(site: Site) ->
         with connected(site.stack, site.database) as connection:
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(site.role("reader"))))
             connection.execute("SET row_security = off")
-            table = contents.Table("r", "t", "", (Column("n", "int4"),), 1, True, False)
+            table = contents.Table("r", "t", "", (Column("n", "int4out"),), 1, True, False)
             with pytest.raises(Exception, match="row-level security"), connection.transaction():
                 contents.row_sums(connection, table, None)
     finally:
