@@ -17,13 +17,18 @@ AGE_PROBE = Probe(
     "SELECT count(*) FROM ag_catalog.ag_graph WHERE graphid <> namespace::oid",
     "0",
 )
-AGE_REPAIR = """
+# The new number of one graph may be the old one of another, and both are unique: so all are set aside first, to the
+# highest numbers that there are.
+_ASIDE = "SELECT graphid, (4294967295 - row_number() OVER (ORDER BY graphid))::oid AS aside FROM ag_catalog.ag_graph"
+AGE_REPAIR = f"""
 ALTER TABLE ag_catalog.ag_label DROP CONSTRAINT IF EXISTS fk_graph_oid;
-UPDATE ag_catalog.ag_label AS l SET graph = g.namespace::oid FROM ag_catalog.ag_graph AS g WHERE l.graph = g.graphid;
-UPDATE ag_catalog.ag_graph SET graphid = namespace::oid WHERE graphid <> namespace::oid;
+UPDATE ag_catalog.ag_label AS l SET graph = a.aside FROM ({_ASIDE}) AS a WHERE a.graphid = l.graph;
+UPDATE ag_catalog.ag_graph AS g SET graphid = a.aside FROM ({_ASIDE}) AS a WHERE a.graphid = g.graphid;
+UPDATE ag_catalog.ag_label AS l SET graph = g.namespace::oid FROM ag_catalog.ag_graph AS g WHERE g.graphid = l.graph;
+UPDATE ag_catalog.ag_graph SET graphid = namespace::oid;
 ALTER TABLE ag_catalog.ag_label
   ADD CONSTRAINT fk_graph_oid FOREIGN KEY (graph) REFERENCES ag_catalog.ag_graph (graphid)
-"""
+"""  # noqa: S608 - constants only
 
 
 def probes_of(installed: Sequence[Extension], given: Sequence[Probe]) -> tuple[Probe, ...]:
@@ -43,7 +48,7 @@ def repair(connection: psycopg.Connection) -> tuple[str, ...]:
     if not installed or not installed[0]:
         return ()
     with connection.transaction():
-        connection.execute(AGE_REPAIR)
+        connection.execute(AGE_REPAIR.encode())
     return ("age: graph identifiers",)
 
 

@@ -69,6 +69,15 @@ def _docker() -> Capability:
     return Capability(f"{engine.version}, compose {compose.version}", engine.missing or compose.missing)
 
 
+def _age() -> Capability:
+    missing = _docker().missing
+    if missing:
+        return Capability("", missing)
+    image = os.environ.get("CN_OPS_POSTGRES_IMAGE", "postgres:17")
+    looking = ["--entrypoint", "sh", image, "-c", "ls /usr/share/postgresql/*/extension/age.control"]
+    return _asked(["docker", "run", "--rm", "--pull=never", *looking], f"the image {image} has no Apache AGE")
+
+
 def _asked(argv: list[str], problem: str) -> Capability:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
@@ -83,4 +92,5 @@ PROBES: dict[str, Callable[[], Capability]] = {
     "postgres": _postgres,
     "postgres15": _postgres15,
     "docker": _docker,
+    "age": _age,
 }
