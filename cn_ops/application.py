@@ -15,6 +15,7 @@ from cn_ops.errors import OperationFailed, TimedOut, VerificationFailed
 
 # One answer may take this long; the deadline is for all tries together.
 TRY_SECONDS = 5.0
+LONGEST_PAUSE = 0.2
 READ_SECONDS = 30.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 
@@ -87,7 +88,7 @@ def wait_healthy(
                 hint="look at `inv stack.logs`",
             )
         pause(max(0.0, min(wait, end - clock())))
-        wait = min(wait * 2, 0.5)
+        wait = min(wait * 2, LONGEST_PAUSE)
     raise TimedOut(
         f"{url} was not healthy within {deadline if total is None else total:g} s",
         evidence=last.summary,

@@ -25,6 +25,7 @@ LABEL = "cn-ops.scratch"
 SOCKETS = "/var/run/postgresql"
 # The data of a scratch server is an anonymous volume, which goes with its container.
 DEADLINE_FACTOR = 2
+LONGEST_PAUSE = 0.2
 
 
 class ScratchContainer:
@@ -109,7 +110,11 @@ def scratch_container(compose: Compose, postgres: PostgresSettings, stack: str) 
 def _start(compose: Compose, postgres: PostgresSettings, stack: str, sockets: Path) -> str:
     image, libraries = _image(compose, postgres.service)
     settings = {**SCRATCH_SETTINGS, **libraries}
-    environment = {"POSTGRES_USER": postgres.user, "POSTGRES_HOST_AUTH_METHOD": "trust"}
+    environment = {
+        "POSTGRES_USER": postgres.user,
+        "POSTGRES_HOST_AUTH_METHOD": "trust",
+        "POSTGRES_INITDB_ARGS": "--no-sync",  # it is thrown away
+    }
     return compose.ask_engine(
         *("run", "--detach", "--rm", "--init", "--network=none", f"--label={LABEL}={stack}"),
         *(f"--env={name}={value}" for name, value in environment.items()),
@@ -149,7 +154,7 @@ def _wait(server: ScratchContainer, deadline: float) -> None:
                 )
             return
         time.sleep(pause)
-        pause = min(pause * 2, 0.5)
+        pause = min(pause * 2, LONGEST_PAUSE)
     raise TimedOut(
         f"the scratch server did not become ready within {deadline:g} s", hint="see stack.postgres.deadline"
     )
