@@ -72,6 +72,7 @@ def _publish(path: Path, chunks: Iterable[bytes], mode: int) -> None:
             dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
         ) as aside:
             try:
+                fcntl.flock(aside, fcntl.LOCK_EX)  # whoever removes what was left behind leaves this
                 aside.writelines(chunks)
                 aside.flush()
                 os.fchmod(aside.fileno(), mode)
@@ -86,15 +87,16 @@ def _publish(path: Path, chunks: Iterable[bytes], mode: int) -> None:
 
 
 def publish_alone(path: Path, document: object) -> None:
-    """Publish a JSON document that nobody else writes meanwhile; what a killed writer left aside is removed."""
+    """Publish a JSON document; what killed writers of it left aside is removed."""
     publish_json(path, document)
     remove_asides(path)
 
 
 def remove_asides(path: Path) -> None:
-    """Remove what killed writers of a file left aside; for the one who alone may write it."""
+    """Remove what killed writers of a file left aside."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with suppress(OSError):
+        with suppress(OSError), left.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
 
 

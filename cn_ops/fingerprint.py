@@ -156,7 +156,7 @@ class Fingerprint:
     roles: tuple[Role, ...]
     silenced: tuple[SilencedConstraint, ...]
     probes: tuple[ProbeAnswer, ...]
-    fingerprint_version: int = FINGERPRINT_VERSION
+    fingerprint_version: int
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cn_ops.errors import OperationFailed
-from cn_ops.files import explained, publish_json
+from cn_ops.files import explained, publish_alone, publish_json
 from cn_ops.fingerprint import FINGERPRINT_VERSION, Fingerprint
 from cn_ops.model import Manifest, Proof
 
@@ -25,6 +25,7 @@ HEAD_BYTES = 64 * 1024
 FINGERPRINT_FOLLOWS = b',\n  "fingerprint": {\n'
 END = b"\n  }\n}"
 END_BYTES = 64
+LARGEST_FOREIGN = 64 * 1024 * 1024
 ANOTHER = "use another generation: `inv backups`"
 
 
@@ -43,26 +44,33 @@ def read_fingerprint(path: Path) -> Fingerprint:
     from pydantic import ValidationError
 
     data = _content(path)
+    # By way of no dictionaries: there may be a hundred thousand objects in it.
+    with suppress(ValidationError):
+        found: _Fingerprinted = _adapter(_Fingerprinted).validate_json(data)
+        _check_version(path, found.manifest_version)
+        _check_fingerprint_version(path, found.fingerprint.fingerprint_version)
+        return found.fingerprint
+    document = _parsed(path, data).get("fingerprint")
+    if not isinstance(document, dict):
+        raise OperationFailed(f"the manifest {path} holds no fingerprint to compare with", hint=ANOTHER)
+    _check_fingerprint_version(path, document.get("fingerprint_version"))
     try:
-        # By way of no dictionaries: there may be a hundred thousand objects in it.
-        fingerprint: Fingerprint = _adapter(_Fingerprinted).validate_json(data).fingerprint
+        fingerprint: Fingerprint = _adapter(Fingerprint).validate_python(document)
     except ValidationError as error:
-        _check_fingerprint_version(path, _parsed(path, data).get("fingerprint"))
         raise OperationFailed(f"the fingerprint in {path} is damaged: {_first(error)}", hint=ANOTHER) from error
-    _check_fingerprint_version(path, {"fingerprint_version": fingerprint.fingerprint_version})
     return fingerprint
 
 
 def write_proof(path: Path, proof: Proof) -> None:
     """Record beside a dump that it was proven."""
-    publish_json(path, asdict(proof))
+    publish_alone(path, asdict(proof))
 
 
 def read_proof(path: Path, sha256: str) -> Proof | None:
     """Read the record that a dump with this hash was proven; anything else proves nothing."""
     from pydantic import ValidationError
 
-    with suppress(OSError, ValueError, ValidationError):
+    with suppress(OSError, ValueError, RecursionError, ValidationError):
         proof: Proof = _adapter(Proof).validate_python(json.loads(path.read_bytes()))
         if proof.sha256 == sha256:
             return proof
@@ -73,6 +81,7 @@ def read_proof(path: Path, sha256: str) -> Proof | None:
 class _Fingerprinted:
     """The part of a manifest that the fingerprint is."""
 
+    manifest_version: int
     fingerprint: Fingerprint
 
 
@@ -88,10 +97,14 @@ def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             head, follows, _ = stream.read(HEAD_BYTES).partition(FINGERPRINT_FOLLOWS)
-            if not follows:
-                return head + stream.read()
-            stream.seek(-END_BYTES, os.SEEK_END)
-            return head + b"\n}" if stream.read().rstrip().endswith(END) else head
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - END_BYTES))
+            if follows and stream.read().rstrip().endswith(END):
+                return head + b"\n}"
+            if size > LARGEST_FOREIGN:
+                raise OperationFailed(f"the manifest {path} is too large to be one", hint=ANOTHER)
+            stream.seek(0)
+            return stream.read()
     except OSError as error:
         raise explained(error, path, "read") from error
 
@@ -99,23 +112,23 @@ def _head(path: Path) -> bytes:
 def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OperationFailed(f"the manifest {path} is not JSON: {error}", hint=ANOTHER) from error
-    version = document.get("manifest_version") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise OperationFailed(f"the manifest {path} is damaged: it is no JSON object", hint=ANOTHER)
+    _check_version(path, document.get("manifest_version"))
+    return document
+
+
+def _check_version(path: Path, version: object) -> None:
     if isinstance(version, int) and version > MANIFEST_VERSION:
         raise OperationFailed(
             f"the manifest {path} has version {version}: it was written by a newer cn-ops",
             hint="use that version of cn-ops, or newer",
         )
-    if not isinstance(document, dict):
-        raise OperationFailed(f"the manifest {path} is damaged: it is no JSON object", hint=ANOTHER)
-    return document
 
 
-def _check_fingerprint_version(path: Path, document: object) -> None:
-    if not isinstance(document, dict):
-        raise OperationFailed(f"the manifest {path} holds no fingerprint to compare with", hint=ANOTHER)
-    version = document.get("fingerprint_version")
+def _check_fingerprint_version(path: Path, version: object) -> None:
     if version != FINGERPRINT_VERSION:
         raise OperationFailed(
             f"the manifest {path} has a fingerprint of version {version}; this cn-ops reads {FINGERPRINT_VERSION}",

@@ -31,7 +31,9 @@ LOG = logging.getLogger("cn_ops.process")
 logging.getLogger("sh").setLevel(logging.WARNING)
 
 EVIDENCE_LINES = 12
+# Of what was said at the beginning, and at the end: pg_dump names thousands of tables in one line.
 EVIDENCE_BYTES = 16_384
+EVIDENCE_LINE = 500
 # How long a child may take to obey, before the next, harder signal.
 INTERRUPT_GRACE = 5.0
 TERMINATE_GRACE = 5.0
@@ -50,8 +52,8 @@ class Completed:
     @property
     def evidence(self) -> str:
         """The last lines of stderr, or of stdout when that is all there is."""
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return mask("\n".join(lines[-EVIDENCE_LINES:]))
+        lines = mask(self.stderr.strip() or self.stdout.strip()).splitlines()
+        return "\n".join(_shortened(line) for line in lines[-EVIDENCE_LINES:])
 
 
 class ProcessFailed(OperationFailed):
@@ -147,7 +149,7 @@ class Running:
         return completed
 
     def _stderr(self) -> str:
-        return _text(self._errors, tail=EVIDENCE_BYTES)
+        return _text(self._errors, most=EVIDENCE_BYTES)
 
 
 @contextmanager
@@ -251,9 +253,18 @@ def _uid(user: str) -> int:
     return pwd.getpwnam(user).pw_uid
 
 
-def _text(stream: BinaryIO | None, *, tail: int | None = None) -> str:
+def _text(stream: BinaryIO | None, *, most: int | None = None) -> str:
+    """Return what is in a stream, or so many bytes of its beginning and of its end."""
     if stream is None:
         return ""
     size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - tail) if tail is not None else 0)
-    return stream.read().decode(errors="replace")
+    stream.seek(0)
+    if most is None or size <= 2 * most:
+        return stream.read().decode(errors="replace")
+    head = stream.read(most)
+    stream.seek(-most, os.SEEK_END)
+    return f"{head.decode(errors='replace')} … {stream.read().decode(errors='replace')}"
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= EVIDENCE_LINE else f"{line[:EVIDENCE_LINE]} …"

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cn_ops.errors import UsageError, VerificationFailed
+from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
 from cn_ops.files import explained
 from cn_ops.generations import find_generation, generation_of, read_catalogue
+from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Generation, GenerationState, Manifest
 from cn_ops.postgres.archive import Archive, Header, check_file, read_header, read_in_full
 from cn_ops.postgres.database import major, server_version
@@ -98,6 +99,7 @@ def check_source(
     Raises ``UsageError`` for a dump that cannot be restored here, ``VerificationFailed`` for a damaged one.
     """
     check_file(source.path)
+    _check_fingerprint(source)
     header = read_header(server, source.path)
     with session(server, maintenance_database(database)) as connection:
         version = server_version(connection)
@@ -116,6 +118,20 @@ def check_source(
             hint="use another generation: `inv backups`",
         )
     return CheckedSource(source, header, archive)
+
+
+def _check_fingerprint(source: Source) -> None:
+    """Read what the restored database will be held against: afterwards would be too late."""
+    if source.generation is None:
+        return
+    try:
+        read_fingerprint(source.generation.manifest_file)
+    except OperationFailed as error:
+        raise VerificationFailed(
+            error.message,
+            state="nothing was changed",
+            hint=f"{error.hint}; a copy of the dump alone, in another folder, can be restored without proof",
+        ) from error
 
 
 def _path(cwd: Path, wanted: str) -> Path | None:

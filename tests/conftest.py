@@ -9,6 +9,7 @@ from collections.abc import Iterator, Set
 import psutil
 import pytest
 
+from cn_ops import masking
 from tests.support import leftovers
 from tests.support.capabilities import PROBES, REQUIRED, capability, check_required_names, require
 
@@ -58,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in PROBES:
             if name in getattr(item, "fixturenames", ()):
                 item.add_marker(name)
+
+
+@pytest.fixture(autouse=True)
+def remembered_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test takes for a secret is an ordinary word in another."""
+    monkeypatch.setattr(masking, "_known", set(masking._known))
 
 
 @pytest.fixture(scope="session")

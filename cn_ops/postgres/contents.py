@@ -39,6 +39,7 @@ SELECT n.nspname, c.relname, coalesce(x.condition, ''),
                  FROM pg_catalog.pg_attribute AS a
                  LEFT JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid AND y.typtype IN ('b', 'r', 'm')
                    AND y.typnamespace = 'pg_catalog'::regnamespace
+                   AND y.oid <> 'pg_catalog.refcursor'::regtype -- written as a text is, and it has no collation
                  LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = y.typoutput AND p.pronamespace = y.typnamespace
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), '{{}}'),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
@@ -58,12 +59,14 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
 ORDER BY 1, 2
 """  # noqa: S608 - constants only
 
-# The column says what the snapshot sees, and the function what is there now.
+# Columns say what the snapshot sees, functions what is there now. Rows are read, and locks taken, by name. The search
+# path is empty, so that a table is shown with its schema.
 _REPLACED = f"""
 SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA}
-  AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+  AND (c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+    OR c.oid::pg_catalog.regclass::text IS DISTINCT FROM pg_catalog.format('%I.%I', n.nspname, c.relname))
 ORDER BY 1, 2 LIMIT 1
 """  # noqa: S608 - constants only
 _MATERIALIZED_VIEWS = f"""
@@ -162,12 +165,13 @@ def pin_text(connection: psycopg.Connection) -> None:
 
 @contextmanager
 def scanning(connection: psycopg.Connection) -> Iterator[None]:
-    """Read rows from the tables themselves, for the block."""
-    _set(connection, SCAN_SETTINGS)
-    yield
-    # A transaction that has failed is at its end, and takes no more statements.
-    for name in SCAN_SETTINGS:
-        connection.execute(sql.SQL("SET LOCAL {} TO DEFAULT").format(sql.Identifier(name)))
+    """Read rows from the tables themselves, for the block; locks that it took are let go at its end.
+
+    A table's indexes are locked with it, and the server's table of locks is not large.
+    """
+    with connection.transaction(force_rollback=True):
+        _set(connection, SCAN_SETTINGS)
+        yield
 
 
 def _set(connection: psycopg.Connection, settings: Mapping[str, str]) -> None:
@@ -176,9 +180,10 @@ def _set(connection: psycopg.Connection, settings: Mapping[str, str]) -> None:
 
 
 def replaced(connection: psycopg.Connection) -> str | None:
-    """Return a table that has another file than the snapshot knows, or none: the snapshot no longer sees its rows.
+    """Return a table whose name leads to another file than the snapshot knows, or none.
 
-    TRUNCATE and whatever rewrites a table make a new file.
+    TRUNCATE and whatever rewrites a table make a new file, whose rows the snapshot does not see; so does another
+    table under the old name.
     """
     row = connection.execute(_REPLACED.encode()).fetchone()
     return _shown(*row) if row else None

@@ -78,8 +78,8 @@ def dump_database(
 ) -> tuple[str, int]:
     """Dump what a snapshot sees; return the dump's SHA-256, in hex, and its size in bytes.
 
-    The snapshot's own session holds the tables: pg_dump need not wait for them, or else waits for somebody who waits
-    for that one. Raises ``TablesInUse`` for that, ``ProcessFailed`` when pg_dump fails otherwise, ``OSError`` when
+    Sessions of the snapshot hold tables: pg_dump need not wait for them, or else waits for somebody who waits for one
+    of those. Raises ``TablesInUse`` for that, ``ProcessFailed`` when pg_dump fails otherwise, ``OSError`` when
     the target cannot be written.
     """
     argv = ["pg_dump", *plan.flags, f"--snapshot={snapshot}", f"--lock-wait-timeout={SECOND_SECONDS * 1000}"]

@@ -11,7 +11,15 @@ from typing import TypeVar
 import psycopg
 
 from cn_ops.errors import OpsError
-from cn_ops.fingerprint import Fingerprint, LargeObjects, Probe, SchemaObject, SequenceState, TableContent
+from cn_ops.fingerprint import (
+    FINGERPRINT_VERSION,
+    Fingerprint,
+    LargeObjects,
+    Probe,
+    SchemaObject,
+    SequenceState,
+    TableContent,
+)
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres import contents, objects
 from cn_ops.postgres.database import properties, server_version
@@ -51,10 +59,9 @@ class Fingerprinting:
     def finish(self, database: str, schema: tuple[SchemaObject, ...], probes: Sequence[Probe] = ()) -> Fingerprint:
         """Read the rest, once the dump has come to its end: where the sequences stand now, roles, probes."""
         connection = self._connection
-        self._contents.check()
         installed = objects.extensions(connection)
         after = {one.name: one for one in self._read_sequences()}
-        return Fingerprint(
+        found = Fingerprint(
             server_version=server_version(connection),
             database=properties(connection, database),
             tables=self.tables,
@@ -66,7 +73,10 @@ class Fingerprinting:
             roles=objects.roles(connection),
             probes=answers(connection, [*probes, *probes_of(installed, probes)]),
             silenced=objects.silenced(connection),
+            fingerprint_version=FINGERPRINT_VERSION,
         )
+        self._contents.check()
+        return found
 
     def _read_sequences(self) -> tuple[SequenceState, ...]:
         try:
@@ -96,7 +106,8 @@ def alongside(started: Fingerprinting) -> Iterator[None]:
 def begin(view: Snapshot, jobs: int) -> Iterator[Fingerprinting]:
     """Begin a fingerprint in a snapshot that is open, to be read on at most so many sessions.
 
-    From here on every table stays as the snapshot has it. Raises ``TablesInUse``.
+    From here on every table stays as the snapshot has it, or ``finish`` finds out that one did not. Raises
+    ``TablesInUse``.
     """
     contents.pin_text(view.connection)
     reader = ContentsReader(view.connection, view.id, jobs)

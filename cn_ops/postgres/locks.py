@@ -3,7 +3,8 @@
 A snapshot alone does not: TRUNCATE and what rewrites a table take effect in it at once. And a second session cannot
 be given a lock of its own once somebody waits for an exclusive one behind the first: each would wait for the other,
 and the server sees only part of that circle. So every session that reads takes all its locks at the beginning, and
-those that come second do not wait.
+those that come second do not wait. Where there are more tables than can be held (``cn_ops.postgres.parallel``), a
+session waits for one only while it holds no other.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def lock(connection: psycopg.Connection, tables: Sequence[tuple[str, str]], *, s
 
     Raises ``TablesInUse`` when one is gone, or when a second session would have to wait.
     """
-    connection.execute(f"SET LOCAL lock_timeout = '{SECOND_SECONDS if second else 0}s'".encode())
+    wait_at_most(connection, SECOND_SECONDS if second else 0)
     try:
         for first in range(0, len(tables), LOCKED_AT_A_TIME):
             some = tables[first : first + LOCKED_AT_A_TIME]
@@ -77,4 +78,9 @@ def lock(connection: psycopg.Connection, tables: Sequence[tuple[str, str]], *, s
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
     except (psycopg.errors.UndefinedTable, psycopg.errors.LockNotAvailable) as error:
         raise TablesInUse(str(error)) from error
-    connection.execute("SET LOCAL lock_timeout = 0")
+    wait_at_most(connection, 0)
+
+
+def wait_at_most(connection: psycopg.Connection, seconds: int) -> None:
+    """Say how long the session's transaction waits for a lock; 0 is for ever."""
+    connection.execute(f"SET LOCAL lock_timeout = '{seconds}s'".encode())

@@ -20,7 +20,7 @@ from psycopg import sql
 from cn_ops.fingerprint import LargeObjects, TableContent
 from cn_ops.postgres import contents
 from cn_ops.postgres.contents import Blocks, Sums, Table
-from cn_ops.postgres.locks import TablesInUse, lock, lockable
+from cn_ops.postgres.locks import SECOND_SECONDS, TablesInUse, lock, lockable, wait_at_most
 from cn_ops.postgres.session import explained, sibling
 
 # 32 MB: enough for one request to be worth its while, few enough that no session is left with much at the end.
@@ -35,8 +35,16 @@ FIRST_WITH_BLOCK_RANGES = 140000
 # Every session holds every table, and so does pg_dump, but the server's table of locks has room for some thousands
 # only. Where there are more tables, they are not held but looked at afterwards.
 MOST_HELD = 1000
-# A lock lives as long as its transaction.
-PIECES_PER_TRANSACTION = 200
+# Between two batches, the locks of what was read are let go.
+PIECES_PER_BATCH = 200
+
+# What a session is told of a table that was changed after the snapshot.
+CHANGED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.DeadlockDetected,
+)
 
 Advanced = Callable[[str], None]
 
@@ -68,7 +76,6 @@ class ContentsReader:
         self._tables: tuple[Table, ...] = ()
         self._pieces: list[Piece] = []
         self._sessions: list[psycopg.Connection] = []
-        self._holds = True
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -78,27 +85,28 @@ class ContentsReader:
         Raises ``TablesInUse``.
         """
         held = lockable(self._connection)
-        self._holds = len(held) <= MOST_HELD
-        if self._holds:
+        if len(held) <= MOST_HELD:
             lock(self._connection, held)
             self._sessions.append(self._connection)
-            self.check()
         else:
             held = ()
         self._tables = contents.tables(self._connection)
+        self.check()
         self._pieces = sorted(self._cut(self._tables), key=lambda piece: piece.blocks, reverse=True)
         with ExitStack() as sessions:
             while len(self._sessions) < self._worthwhile():
                 another = sessions.enter_context(self._another_session())
                 lock(another, held, second=True)
+                if not held:
+                    wait_at_most(another, SECOND_SECONDS)
                 self._sessions.append(another)
             yield
 
     def check(self) -> None:
-        """Raise ``TablesInUse`` when a table was truncated, rewritten or dropped after the snapshot was taken."""
+        """Raise ``TablesInUse`` when a table was truncated, rewritten, renamed or dropped after the snapshot."""
         name = contents.replaced(self._connection)
         if name:
-            raise TablesInUse(f"table {name} was truncated, rewritten or dropped after the snapshot")
+            raise TablesInUse(f"table {name} was truncated, rewritten, renamed or dropped after the snapshot")
 
     def stop(self) -> None:
         """End the reading: sessions sit in the server's answers, so their queries are cancelled."""
@@ -139,13 +147,12 @@ class ContentsReader:
         done = itertools.count(1)
 
         def told() -> None:
-            advanced(f"part {next(done)} of {len(self._pieces)}")
+            with self._lock:
+                advanced(f"part {next(done)} of {len(self._pieces)}")
 
         def work(connection: psycopg.Connection) -> None:
             while self._read_some(connection, todo, sums, told):
-                if not self._holds:
-                    connection.execute("COMMIT")
-                    self._begin(connection)
+                pass
 
         self._on_sessions(work)
         if self._stopped.is_set():
@@ -159,20 +166,26 @@ class ContentsReader:
         sums: Mapping[Table, list[Sums]],
         told: Callable[[], None],
     ) -> bool:
-        """Read as many pieces as go into one transaction; return whether there may be more."""
-        with contents.scanning(connection):
-            for _ in range(PIECES_PER_TRANSACTION):
-                if self._stopped.is_set():
-                    return False
-                try:
-                    piece = todo.get_nowait()
-                except queue.Empty:
-                    return False
-                if piece.table:
-                    sums[piece.table].append(_sums(connection, piece.table, piece.part))
-                else:
-                    self._large_objects = contents.large_objects(connection)
-                told()
+        """Read a batch of pieces; return whether there may be more."""
+        piece = None
+        try:
+            with contents.scanning(connection):
+                for _ in range(PIECES_PER_BATCH):
+                    if self._stopped.is_set():
+                        return False
+                    try:
+                        piece = todo.get_nowait()
+                    except queue.Empty:
+                        return False
+                    if piece.table:
+                        sums[piece.table].append(_sums(connection, piece.table, piece.part))
+                    else:
+                        self._large_objects = contents.large_objects(connection)
+                    told()
+        except psycopg.errors.LockNotAvailable:
+            # Whoever has it may wait for what this batch holds, which has been let go now.
+            if piece is not None:
+                todo.put(piece)
         return True
 
     def _on_sessions(self, work: Callable[[psycopg.Connection], None]) -> None:
@@ -206,17 +219,14 @@ class ContentsReader:
     @contextmanager
     def _another_session(self) -> Iterator[psycopg.Connection]:
         with sibling(self._connection) as connection:
-            self._begin(connection)
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
+            contents.pin_text(connection)
             yield connection
-
-    def _begin(self, connection: psycopg.Connection) -> None:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(self._snapshot))
-        contents.pin_text(connection)
 
 
 def _sums(connection: psycopg.Connection, table: Table, part: Blocks | None) -> Sums:
     try:
         return contents.row_sums(connection, table, part)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.DeadlockDetected) as error:
-        raise TablesInUse(str(error)) from error  # the table is not held
+    except CHANGED as error:
+        raise TablesInUse(str(error)) from error  # before it was held, or it is not

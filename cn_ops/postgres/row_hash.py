@@ -26,7 +26,7 @@ _HASH = sql.SQL('hashtextextended({} COLLATE pg_catalog."C", {})')
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; ``output`` is the function that writes a type of the server's own, or empty for another's type."""
+    """A column; ``output`` is the function that writes a base type of the server's own, or empty for other types."""
 
     name: str
     output: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from cn_ops.fingerprint import Fingerprint, Probe
+from cn_ops.postgres.contents import scanning
 from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
 from cn_ops.postgres.dump import DumpPlan, dump_database
 from cn_ops.postgres.fingerprint import alongside, begin
@@ -48,7 +49,8 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
         schema = schema_objects(server, database, view.id)
         with begin(view, plan.readers) as reading:
-            rows = count_rows(view.connection, wanted.counted_table)
+            with scanning(view.connection):
+                rows = count_rows(view.connection, wanted.counted_table)
             with alongside(reading):
                 sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
             fingerprint = reading.finish(database, schema, wanted.probes)

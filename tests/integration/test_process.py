@@ -17,6 +17,7 @@ import pytest
 
 from cn_ops import masking, process
 from cn_ops.errors import MissingError, OperationFailed, TimedOut
+from cn_ops.postgres.locks import TablesInUse, dumping
 from cn_ops.process import ProcessFailed
 from tests.support.processes import lives, wait_until
 
@@ -123,6 +124,19 @@ def test_failure_carries_the_last_lines_of_stderr() -> None:
         process.run(["sh", "-c", script])
     assert failed.value.evidence.splitlines() == [f"line {n}" for n in range(89, 101)]
     assert failed.value.completed.exit_code == 7
+
+
+def test_failure_keeps_the_beginning_of_a_long_stderr_and_of_a_long_line() -> None:
+    """So does pg_dump speak of thousands of tables that it could not lock."""
+    names = (
+        'echo \'ERROR:  relation x does not exist\' >&2; echo "Query was: LOCK TABLE $(seq -s " " 60000)" >&2; exit 1'
+    )
+    with pytest.raises(ProcessFailed) as failed:
+        process.run(["sh", "-c", names])
+    assert failed.value.evidence.startswith("ERROR:  relation x does not exist\nQuery was: LOCK TABLE 1 2 3")
+    assert len(failed.value.evidence) < 1000
+    with pytest.raises(TablesInUse), dumping():
+        process.run(["sh", "-c", names])
 
 
 def test_failure_of_a_silent_stderr_carries_stdout() -> None:

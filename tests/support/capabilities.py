@@ -69,7 +69,7 @@ def _docker() -> Capability:
     return Capability(f"{engine.version}, compose {compose.version}", engine.missing or compose.missing)
 
 
-def _age() -> Capability:
+def _apache_age() -> Capability:
     missing = _docker().missing
     if missing:
         return Capability("", missing)
@@ -92,5 +92,5 @@ PROBES: dict[str, Callable[[], Capability]] = {
     "postgres": _postgres,
     "postgres15": _postgres15,
     "docker": _docker,
-    "age": _age,
+    "apache-age": _apache_age,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cn_ops.fingerprint import (
+    FINGERPRINT_VERSION,
     Extension,
     Fingerprint,
     LargeObjects,
@@ -134,6 +135,7 @@ def fingerprint(**changes: Any) -> Fingerprint:
         ),
         silenced=(SilencedConstraint("cn_relay.events", "events_fkey"),),
         probes=(ProbeAnswer(Probe("signed", "SELECT 0", "0"), "0", None),),
+        fingerprint_version=FINGERPRINT_VERSION,
     )
     return replace(ordinary, **changes)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,26 @@ def test_file_is_synced_before_it_is_renamed_and_its_folder_after(
 def test_json_keeps_its_order_and_its_letters(tmp_path: Path) -> None:
     files.publish_json(tmp_path / "f", {"b": 1, "a": "日本"})
     assert (tmp_path / "f").read_text() == '{\n  "b": 1,\n  "a": "日本"\n}\n'
+
+
+def test_what_a_killed_writer_left_aside_is_removed_and_what_is_written_now_is_not(tmp_path: Path) -> None:
+    left, written, other = (tmp_path / name for name in (".f.aaa.partial", ".f.bbb.partial", ".g.ccc.partial"))
+    for path in (left, written, other):
+        path.write_bytes(b"half")
+    with written.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        files.publish_alone(tmp_path / "f", {"a": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"f", written.name, other.name}
+
+
+def test_dataclasses_are_published_as_objects_and_what_cannot_be_is_not_there(tmp_path: Path) -> None:
+    holder = files.Holder(1, "inv backup", "now")
+    files.publish_json(tmp_path / "f", {"deep": [(holder,)]})
+    assert json.loads((tmp_path / "f").read_text()) == {"deep": [[asdict(holder)]]}
+    with pytest.raises(TypeError):
+        files.publish_json(tmp_path / "f", [1, {2, 3}])
+    assert json.loads((tmp_path / "f").read_text()) == {"deep": [[asdict(holder)]]}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_publishing_where_there_is_no_folder_names_the_file(tmp_path: Path) -> None:

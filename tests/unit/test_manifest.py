@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from cn_ops.errors import OperationFailed
-from cn_ops.manifest import MANIFEST_VERSION, read_manifest, write_manifest
+from cn_ops.manifest import MANIFEST_VERSION, read_fingerprint, read_manifest, write_manifest
 from cn_ops.model import Privilege
 from tests.support.generations import fingerprint, manifest, properties
 
@@ -67,12 +68,54 @@ def test_field_of_the_wrong_kind_is_named(changes: dict[str, Any], tmp_path: Pat
         read_manifest(path)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.rstrip("\n"),
+        lambda text: text + " " * 200,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: json.dumps(json.loads(text), sort_keys=True, indent=2),
+        lambda text: json.dumps({**json.loads(text), "note": {"by": ["somebody"]}}, indent=2),
+        lambda text: json.dumps({"note": "x" * 100_000, **json.loads(text)}, indent=2),
+        lambda text: "\ufeff" + text,
+    ],
+    ids=["no line break", "blanks", "CRLF", "one line", "sorted", "more behind", "more before", "BOM"],
+)
+def test_manifest_that_somebody_has_written_anew_is_read_as_well(
+    written: Callable[[str], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.manifest.json"
+    write_manifest(path, manifest(), fingerprint())
+    path.write_text(written(path.read_text()))
+    assert read_manifest(path) == manifest()
+    assert read_fingerprint(path) == fingerprint()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 64, 600, -1200, -600, -5, -3, -2])
+def test_manifest_that_was_cut_off_is_none(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.manifest.json"
+    write_manifest(path, manifest(), fingerprint())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(OperationFailed, match="not JSON"):
+        read_manifest(path)
+
+
+def test_manifest_that_is_nested_without_end_is_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "a.manifest.json"
+    path.write_text("[" * 100_000)
+    for read in (read_manifest, read_fingerprint):
+        with pytest.raises(OperationFailed, match="not JSON"):
+            read(path)
+
+
 def test_manifest_of_a_newer_version_asks_for_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "a.manifest.json"
     path.write_text(json.dumps({"manifest_version": MANIFEST_VERSION + 1, "something": "new"}))
-    with pytest.raises(OperationFailed, match="newer cn-ops") as failed:
-        read_manifest(path)
-    assert "newer" in failed.value.hint
+    for read in (read_manifest, read_fingerprint):
+        with pytest.raises(OperationFailed, match="newer cn-ops") as failed:
+            read(path)
+        assert "newer" in (failed.value.hint or "")
 
 
 def test_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:

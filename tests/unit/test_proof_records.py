@@ -133,6 +133,7 @@ def test_fingerprint_comes_back_from_the_manifest_as_it_was(tmp_path: Path) -> N
         ({"fingerprint_version": FINGERPRINT_VERSION + 1}, "version"),
         ({"tables": [{"name": "x"}]}, "tables"),
         ({"large_objects": None}, "large_objects"),
+        ({"fingerprint_version": None}, "version None"),
     ],
 )
 def test_fingerprint_that_is_not_understood_is_refused(change: dict[str, Any], problem: str, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def cypher(node: Node, graph: str, query: str, database: str | None = None) -> s
 @pytest.fixture(scope="module")
 def graphs(shared_other: Node) -> Iterator[Node]:
     """The shared node with two graphs, each with two people who know each other."""
-    require("age")
+    require("apache-age")
     shared_other.sql("CREATE EXTENSION age")
     for graph in GRAPHS:
         shared_other.sql(f"{LOADED} SELECT create_graph('{graph}')")

@@ -122,6 +122,20 @@ def test_dump_of_another_generation_under_a_manifest_is_noticed(site: Node, unto
     untouched(first.generation.id, VerificationFailed, "damaged")
 
 
+@pytest.mark.parametrize("strategy", ["beside", "recreate"])
+def test_generation_whose_fingerprint_is_damaged_is_refused_before_anything_is_touched(
+    strategy: str, site: Node, untouched: Untouched
+) -> None:
+    site.change({"restore": {"strategy": strategy, "owners": False, "privileges": False}})
+    made = back_up(site)
+    manifest = made.generation.manifest_file
+    text = manifest.read_bytes()
+    middle = len(text) - len(text) // 3
+    manifest.write_bytes(text[:middle] + bytes(200) + text[middle + 200 :])
+    error = untouched(made.generation.id, VerificationFailed, "not JSON")
+    assert "inv backups" in (error.hint or "")
+
+
 @pytest.mark.parametrize("name", ['it\'s a "dump"', "new\nline.dump", "-dash", "--help", "$(touch x);&", "日本"])
 def test_dump_of_any_name_is_restored(name: str, site: Node, whole: bytes) -> None:
     before = site.content()

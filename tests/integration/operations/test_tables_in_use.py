@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import pytest
 
 from cn_ops.errors import OperationFailed
 from cn_ops.phases import Phases, Silent
-from cn_ops.postgres import fingerprint, parallel
+from cn_ops.postgres import contents, fingerprint, parallel
+from cn_ops.postgres.parallel import ContentsReader
+from cn_ops.postgres.snapshot import snapshot
 from cn_ops.source import find_source
 from cn_ops.verify import verify
 from tests.support.nodes import Node, connected
 from tests.support.operations import Tools, back_up, tells_everything
+from tests.support.processes import wait_until
 
 # As on a server far away: long enough for somebody to come between the sessions of a backup.
 LATE = 'case "$*" in *--lock-wait-timeout*) echo >> {dumps}; sleep 0.5;; esac; exec {real} "$@"'
@@ -26,6 +30,13 @@ SLOW = (
 )
 # Here somebody comes between the snapshot and the first lock.
 LATE_LOCKS = 'case "$*" in *--schema-only*) {real} "$@"; echo >> {dumps}; sleep 0.5;; *) exec {real} "$@";; esac'
+NEW_ITEMS = "CREATE TABLE busy.new AS SELECT generate_series(1, 11) AS n"
+LATE_CHANGES = [
+    ("TRUNCATE busy.items; INSERT INTO busy.items SELECT generate_series(1, 11)", 11),
+    (f"{NEW_ITEMS}; ALTER TABLE busy.items RENAME TO old; ALTER TABLE busy.new RENAME TO items", 11),
+    (f"ALTER SCHEMA busy RENAME TO was; CREATE SCHEMA busy; {NEW_ITEMS}; ALTER TABLE busy.new RENAME TO items", 11),
+    ("DROP TABLE busy.gone", 9),
+]
 CHANGES = [
     "TRUNCATE busy.items",
     "ALTER TABLE busy.items ALTER COLUMN n TYPE bigint",
@@ -87,26 +98,50 @@ def test_change_that_comes_between_the_sessions_of_a_backup_makes_it_begin_again
 
 
 @pytest.mark.usefixtures("held")
-def test_table_that_is_filled_anew_between_snapshot_and_locks_is_not_backed_up_empty(
-    busy: Node, tools: Tools, tmp_path: Path
+@pytest.mark.parametrize(("statement", "rows"), LATE_CHANGES)
+def test_table_that_is_replaced_between_snapshot_and_locks_is_not_backed_up_empty(
+    statement: str, rows: int, busy: Node, tools: Tools, tmp_path: Path
 ) -> None:
     counted = tmp_path / "dumps"
     tools(busy, pg_dump=LATE_LOCKS.replace("{dumps}", f"'{counted}'"))
-    refill = "TRUNCATE busy.items; INSERT INTO busy.items SELECT generate_series(1, 11)"
-    with changing(busy, refill, counted, 1):
+    with changing(busy, statement, counted, 1):
         made = back_up(busy)
     assert dumps(counted) == 2
-    assert rows_of(made.generation.manifest_file, "busy.items") == 11
+    assert rows_of(made.generation.manifest_file, "busy.items") == rows
 
 
-def test_tables_that_are_not_held_are_read_in_several_transactions_and_alike(
+def test_tables_that_are_not_held_are_read_in_several_batches_and_alike(
     busy: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = fingerprint.take(busy.stack, busy.database, jobs=1)
     monkeypatch.setattr(parallel, "MOST_HELD", 0)
-    monkeypatch.setattr(parallel, "PIECES_PER_TRANSACTION", 2)
+    monkeypatch.setattr(parallel, "PIECES_PER_BATCH", 2)
     monkeypatch.setattr(parallel, "BLOCKS_PER_SESSION", 1)
     assert fingerprint.take(busy.stack, busy.database, jobs=3) == held
+
+
+def test_session_that_waits_for_a_table_that_is_not_held_holds_no_other(
+    busy: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may wait for what it has read: each would wait for the other."""
+    monkeypatch.setattr(parallel, "MOST_HELD", 0)
+    monkeypatch.setattr(parallel, "SECOND_SECONDS", 1)
+    with snapshot(busy.stack, busy.database) as view, closing(connected(busy.stack, busy.database)) as other:
+        contents.pin_text(view.connection)
+        reader = ContentsReader(view.connection, view.id, 1)
+        with reader.holding(), ThreadPoolExecutor(1) as pool:
+            other.autocommit = False
+            # The smallest table, which is read last; and then the largest.
+            other.execute("LOCK TABLE busy.gone")
+            reading = pool.submit(reader.read, lambda _: None)
+            waiting = "SELECT count(*) = 1 FROM pg_locks WHERE relation = 'busy.gone'::regclass AND NOT granted"
+            wait_until(lambda: busy.rows(waiting) == [(True,)])
+            other.execute("SET lock_timeout = '20s'")
+            other.execute("LOCK TABLE cn_relay.events")
+            assert not reading.done()
+            other.rollback()
+            tables, _ = reading.result(60)
+    assert {"busy.gone", "busy.items", "cn_relay.events"} <= {one.name for one in tables}
 
 
 @pytest.mark.usefixtures("held")
