@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 
 from cn_ops.errors import LockHeld
 from cn_ops.postgres.session import connected, explained, maintenance_database
 from cn_ops.stack import Server
+
+# The server takes a moment to notice that a command before this one has ended, or was killed.
+PATIENCE = "2s"
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def server_lock(server: Server, database: str) -> Iterator[None]:
     where = maintenance_database(database)
     parameters = server.conninfo(where)
     with explained(parameters["user"], where):
-        connection = connected(parameters, {"idle_session_timeout": "0"})
+        connection = connected(parameters, {"idle_session_timeout": "0", "lock_timeout": PATIENCE})
     # Only closed, for that cannot fail: a server that has gone meanwhile is the block's own matter.
     with closing(connection):
         with explained(parameters["user"], where):
@@ -33,7 +36,7 @@ def server_lock(server: Server, database: str) -> Iterator[None]:
 
 
 def _lock(connection: psycopg.Connection, database: str) -> bool:
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended('cn-ops: replace ' || %s, 0))", (database,)
-    ).fetchone()
-    return bool(row and row[0])
+    with suppress(psycopg.errors.LockNotAvailable):
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('cn-ops: replace ' || %s, 0))", (database,))
+        return True
+    return False
