@@ -62,9 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def remembered_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def remembered_by_itself() -> Iterator[None]:
     """What one test takes for a secret is an ordinary word in another."""
-    monkeypatch.setattr(masking, "_known", set(masking._known))
+    # Not the fixture: made for this, it would undo a test's own patches after everything else of the test.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_known", set(masking._known))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def results(postgres: None, tmp_path: Path) -> Path:
 def test_every_way_is_measured_and_written(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (file,) = results.glob("*.json")
     document = json.loads(file.read_text())
-    assert (file.name, document["stack"], document["rounds"]) == ("embedded-1mb.json", "embedded", 1)
+    assert (file.name, document["stack"], document["rounds"]) == ("embedded-1-mb.json", "embedded", 1)
     assert set(document["subjects"]) == {"backup", "restore", "start-up"}
     backups = document["subjects"]["backup"]
     assert set(backups) >= {"old way", "bare tools, fast", "cn-ops, fast", "cn-ops, parallel"}
