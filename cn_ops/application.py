@@ -15,6 +15,7 @@ from cn_ops.errors import OperationFailed, TimedOut, VerificationFailed
 
 # One answer may take this long; the deadline is for all tries together.
 TRY_SECONDS = 5.0
+# Between two looks at what is being started: each may be a process, on a machine that is busy with that.
 LONGEST_PAUSE = 0.2
 READ_SECONDS = 30.0
 LARGEST_ANSWER = 64 * 1024 * 1024

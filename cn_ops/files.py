@@ -95,9 +95,16 @@ def publish_alone(path: Path, document: object) -> None:
 def remove_asides(path: Path) -> None:
     """Remove what killed writers of a file left aside."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with suppress(OSError), left.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), left_behind(left):
             left.unlink()
+
+
+@contextmanager
+def left_behind(path: Path) -> Iterator[None]:
+    """Hold a file that was being written for the block; raises ``BlockingIOError`` when somebody still writes it."""
+    with path.open("r+b") as stream:  # for writing: else a network file system gives no exclusive lock
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def publish_json(path: Path, document: object, *, mode: int = 0o600) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cn_ops.errors import OperationFailed, OpsError, UsageError, saying
-from cn_ops.files import explained, lock, private_folder, sync_folder
+from cn_ops.files import explained, left_behind, lock, private_folder, sync_folder
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.manifest import read_manifest, read_proof, write_manifest
 from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
@@ -185,16 +185,11 @@ def remove_left_behind(directory: Path, prefix: str) -> None:
     """
     marks = re.compile(rf"\.({re.escape(prefix)}-{ID_PATTERN}{re.escape(MANIFEST_SUFFIX)})\.partial")
     for path in sorted(directory.glob(f".{prefix}-*.partial")):
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if found := marks.fullmatch(path.name):
-                    _remove_marked(path, path.with_name(found[1]))
-                else:
-                    path.unlink()
-            finally:
-                os.close(descriptor)
+        with suppress(OSError), left_behind(path):
+            if found := marks.fullmatch(path.name):
+                _remove_marked(path, path.with_name(found[1]))
+            else:
+                path.unlink()
 
 
 def _remove_marked(mark: Path, manifest_file: Path) -> None:

@@ -63,7 +63,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
 
 def write_proof(path: Path, proof: Proof) -> None:
     """Record beside a dump that it was proven."""
-    publish_alone(path, asdict(proof))
+    publish_alone(path, proof)
 
 
 def read_proof(path: Path, sha256: str) -> Proof | None:

@@ -170,13 +170,7 @@ class ContentsReader:
         piece = None
         try:
             with contents.scanning(connection):
-                for _ in range(PIECES_PER_BATCH):
-                    if self._stopped.is_set():
-                        return False
-                    try:
-                        piece = todo.get_nowait()
-                    except queue.Empty:
-                        return False
+                for piece in self._batch(todo):
                     if piece.table:
                         sums[piece.table].append(_sums(connection, piece.table, piece.part))
                     else:
@@ -186,7 +180,16 @@ class ContentsReader:
             # Whoever has it may wait for what this batch holds, which has been let go now.
             if piece is not None:
                 todo.put(piece)
-        return True
+        return not (todo.empty() or self._stopped.is_set())
+
+    def _batch(self, todo: queue.SimpleQueue[Piece]) -> Iterator[Piece]:
+        for _ in range(PIECES_PER_BATCH):
+            if self._stopped.is_set():
+                return
+            try:
+                yield todo.get_nowait()
+            except queue.Empty:
+                return
 
     def _on_sessions(self, work: Callable[[psycopg.Connection], None]) -> None:
         """Let all sessions work at the same time; the first failure ends all of them, and is raised."""

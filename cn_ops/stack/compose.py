@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from cn_ops.application import wait_healthy
+from cn_ops.application import LONGEST_PAUSE, wait_healthy
 from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
@@ -24,8 +24,6 @@ from cn_ops.stack.compose_server import ComposeServer
 # Compose writes it before lines of a log, whatever it is told of colours and wherever it writes.
 ERASE_LINE = "\x1b[2K"
 UP = ("up", "--detach", "--no-build", "--no-deps")
-# Between two looks: each is a process on a machine that has something to start.
-LONGEST_WAIT = 0.2
 
 
 class ComposeStack:
@@ -112,7 +110,7 @@ class ComposeStack:
                 return
             self._refuse_ended(self._postgres.service)
             time.sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
+            wait = min(wait * 2, LONGEST_PAUSE)
         raise TimedOut(
             f"PostgreSQL ({self._postgres.service}) did not become ready within {self._postgres.deadline:g} s",
             evidence=self._service_logs(self._postgres.service),
@@ -292,7 +290,7 @@ class ComposeStack:
                     hint="look at `inv stack.logs`; application.deadline sets how long to wait",
                 )
             time.sleep(min(wait, max(0.0, end - time.monotonic())))
-            wait = min(wait * 2, LONGEST_WAIT)
+            wait = min(wait * 2, LONGEST_PAUSE)
 
     def _ended_early(self, name: str) -> str | None:
         container = self._containers().get(name)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 # The tool itself reads nothing. The guard's output is closed: it would hold the exec open after the tool's end.
 # The engine hands on every piece that a tool writes by itself, and pg_dump writes 4 KB at a time: where the image has
-# coreutils' stdbuf, larger pieces save a third of the CPU that a dump's way out takes.
+# coreutils' stdbuf, larger pieces save CPU. Much larger ones let pg_dump wait while they go (docs/performance.md).
 GUARD = """\
 exec 3<&0
 if command -v stdbuf >/dev/null; then set -- stdbuf -o32K "$@"; fi

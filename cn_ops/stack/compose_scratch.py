@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cn_ops import process
+from cn_ops.application import LONGEST_PAUSE
 from cn_ops.errors import MissingError, OpsError, TimedOut
 from cn_ops.files import claim_folder
 from cn_ops.process import Completed, Running
@@ -25,7 +26,6 @@ LABEL = "cn-ops.scratch"
 SOCKETS = "/var/run/postgresql"
 # The data of a scratch server is an anonymous volume, which goes with its container.
 DEADLINE_FACTOR = 2
-LONGEST_PAUSE = 0.2
 
 
 class ScratchContainer:

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -176,7 +176,7 @@ class Services:
 
     def _write(self, name: str, entry: Entry) -> None:
         entries = {**self._read(), name: entry}
-        publish_alone(self._layout.registry, {key: asdict(value) for key, value in entries.items()})
+        publish_alone(self._layout.registry, entries)
 
 
 def _numbered(entry: Entry, pid: int) -> Entry:

@@ -183,8 +183,8 @@ class Content:
 
     def __str__(self) -> str:
         """Name it in a heading and a file."""
-        more = [f"{count} {kind}" for count, kind in ((self.tables, "tables"), (self.generations, "generations"))]
-        return ", ".join([f"{self.megabytes} MB", *(one for one in more if not one.startswith("0 "))])
+        more = ((self.tables, "tables"), (self.generations, "generations"))
+        return ", ".join([f"{self.megabytes} MB", *(f"{count} {kind}" for count, kind in more if count)])
 
 
 def fill(there: Site, content: Content) -> None:

@@ -70,8 +70,7 @@ def _docker() -> Capability:
 
 
 def _apache_age() -> Capability:
-    missing = _docker().missing
-    if missing:
+    if missing := capability("docker").missing:
         return Capability("", missing)
     image = os.environ.get("CN_OPS_POSTGRES_IMAGE", "postgres:17")
     looking = ["--entrypoint", "sh", image, "-c", "ls /usr/share/postgresql/*/extension/age.control"]

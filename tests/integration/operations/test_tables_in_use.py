@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cn_ops.errors import OperationFailed
+from cn_ops.model import BackupResult
 from cn_ops.phases import Phases, Silent
 from cn_ops.postgres import contents, fingerprint, parallel
 from cn_ops.postgres.parallel import ContentsReader
@@ -83,16 +84,20 @@ def dumps(path: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
+def backed_up_the_second_time(site: Node, statement: str, counted: Path) -> BackupResult:
+    with changing(site, statement, counted, 1):
+        made = back_up(site)
+    assert dumps(counted) == 2
+    return made
+
+
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("statement", CHANGES)
 def test_change_that_comes_between_the_sessions_of_a_backup_makes_it_begin_again(
     statement: str, busy: Node, tools: Tools, tmp_path: Path
 ) -> None:
-    counted = tmp_path / "dumps"
-    tools(busy, pg_dump=LATE.replace("{dumps}", f"'{counted}'"))
-    with changing(busy, statement, counted, 1):
-        made = back_up(busy)
-    assert dumps(counted) == 2
+    tools(busy, pg_dump=LATE.replace("{dumps}", f"'{tmp_path / 'dumps'}'"))
+    made = backed_up_the_second_time(busy, statement, tmp_path / "dumps")
     source = find_source(busy.settings.backup, made.generation.id, busy.folder)
     verify(busy.stack, source, busy.settings.restore, Phases(Silent()))
 
@@ -102,11 +107,8 @@ def test_change_that_comes_between_the_sessions_of_a_backup_makes_it_begin_again
 def test_table_that_is_replaced_between_snapshot_and_locks_is_not_backed_up_empty(
     statement: str, rows: int, busy: Node, tools: Tools, tmp_path: Path
 ) -> None:
-    counted = tmp_path / "dumps"
-    tools(busy, pg_dump=LATE_LOCKS.replace("{dumps}", f"'{counted}'"))
-    with changing(busy, statement, counted, 1):
-        made = back_up(busy)
-    assert dumps(counted) == 2
+    tools(busy, pg_dump=LATE_LOCKS.replace("{dumps}", f"'{tmp_path / 'dumps'}'"))
+    made = backed_up_the_second_time(busy, statement, tmp_path / "dumps")
     assert rows_of(made.generation.manifest_file, "busy.items") == rows
 
 
