@@ -101,12 +101,13 @@ def _head(path: Path) -> bytes:
             stream.seek(max(0, size - END_BYTES))
             if follows and stream.read().rstrip().endswith(END):
                 return head + b"\n}"
-            if size > LARGEST_FOREIGN:
-                raise OperationFailed(f"the manifest {path} is too large to be one", hint=ANOTHER)
             stream.seek(0)
-            return stream.read()
+            whole = stream.read(LARGEST_FOREIGN + 1)  # not by its size: a device has none, and no end either
     except OSError as error:
         raise explained(error, path, "read") from error
+    if len(whole) > LARGEST_FOREIGN:
+        raise OperationFailed(f"the manifest {path} is too large to be one", hint=ANOTHER)
+    return whole
 
 
 def _parsed(path: Path, data: bytes) -> dict[str, Any]:

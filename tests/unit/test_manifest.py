@@ -109,6 +109,13 @@ def test_manifest_that_is_nested_without_end_is_no_traceback(tmp_path: Path) -> 
             read(path)
 
 
+def test_manifest_without_end_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.manifest.json"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OperationFailed, match="too large"):
+        read_manifest(path)
+
+
 def test_manifest_of_a_newer_version_asks_for_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "a.manifest.json"
     path.write_text(json.dumps({"manifest_version": MANIFEST_VERSION + 1, "something": "new"}))
