@@ -25,6 +25,7 @@ from cn_ops.verify import verify
 from tests.support import kill_at
 from tests.support.nodes import Node
 from tests.support.operations import back_up, execute, tells_everything
+from tests.support.processes import wait_until
 
 NewSite = Any
 
@@ -101,6 +102,22 @@ def test_live_server_is_not_needed_and_not_started(proven: Node) -> None:
         proven.stack.start_postgres()
 
 
+@pytest.fixture
+def no_autovacuum(proven: Node) -> Iterator[None]:
+    """It writes statistics into any database, whenever it likes."""
+
+    def turn(how: str) -> None:
+        proven.rows(f"ALTER SYSTEM {how}", "postgres")
+        proven.rows("SELECT pg_reload_conf()", "postgres")
+
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%'"
+    turn("SET autovacuum = off")
+    wait_until(lambda: proven.rows(busy, "postgres") == [(0,)], 60)
+    yield
+    turn("RESET autovacuum")
+
+
+@pytest.mark.usefixtures("no_autovacuum")
 def test_live_database_is_not_touched(proven: Node) -> None:
     def changed() -> list[tuple[Any, ...]]:
         return proven.rows(
