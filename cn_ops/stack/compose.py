@@ -15,8 +15,9 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, Usa
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import CONTAINER_FOLDERS, Server
-from cn_ops.stack.compose_cli import Compose, Container
+from cn_ops.stack.base import CONTAINER_FOLDERS, StartableServer
+from cn_ops.stack.compose_cli import Compose
+from cn_ops.stack.compose_containers import Container, by_service, inspected, service_containers
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
 from cn_ops.stack.compose_server import ComposeServer
@@ -69,8 +70,7 @@ class ComposeStack:
         """
         if self._checked:
             return
-        self._compose.check()
-        known = self._compose.services()
+        known, ids = self._compose.check()
         for setting, name in (
             ("stack.postgres.service", self._postgres.service),
             *(("stack.writers", writer) for writer in self.writers),
@@ -82,7 +82,9 @@ class ComposeStack:
                     state="nothing was started",
                     hint=f"its services: {', '.join(known)}",
                 )
-        refuse_foreign(self._compose)
+        found = inspected(self._compose, ids)
+        refuse_foreign(self._settings.compose, found)
+        self._server.seen(by_service(found))
         self._checked = True
 
     def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
@@ -237,7 +239,7 @@ class ComposeStack:
         columns = self.tool(["sh", "-c", script]).stdout.split()
         return int(columns[-3]) * 1024
 
-    def scratch(self) -> AbstractContextManager[Server]:
+    def scratch(self) -> AbstractContextManager[StartableServer]:
         """Start a container of the server's own image, without network and with a volume of its own."""
         return scratch_container(self._compose, self._postgres, self.name)
 
@@ -307,7 +309,9 @@ class ComposeStack:
             )
 
     def _containers(self) -> dict[str, Container]:
-        return self._compose.containers()
+        found = service_containers(self._compose)
+        self._server.seen(found)
+        return found
 
     def _service_logs(self, name: str) -> str:
         with suppress(OpsError):

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from cn_ops import process
-from cn_ops.errors import MissingError, OperationFailed, OpsError, UsageError
+from cn_ops.errors import MissingError, OpsError, UsageError
 from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import ComposeSettings
 
-# `ps --format json` and `up --wait` behave as we use them from here on.
+# `up`, `run` and `config` behave as we use them from here on.
 OLDEST_COMPOSE = (2, 17)
 
+# What tells containers of a project from all others.
+PROJECT_LABEL = "com.docker.compose.project"
+CONFIGURED = ("config", "--services")
 NO_DOCKER_HINT = "start or install Docker, or run on this machine alone with --stack=embedded"
 
 
@@ -58,29 +59,6 @@ REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
     ),
     (r"no such service", UsageError, "the compose file does not have that service", "see stack.postgres.service"),
 )
-
-
-@dataclass(frozen=True)
-class Container:
-    """A service's container as `compose ps` lists it."""
-
-    id: str
-    service: str
-    state: str
-    health: str
-    exit_code: int
-    ports: tuple[tuple[str, int, int], ...]
-    name: str = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.state == "running"
-
-    @property
-    def active(self) -> bool:
-        """Whether it runs, or may again without being started: paused, or restarted after each crash."""
-        return self.state in ("running", "restarting", "paused")
 
 
 class Compose:
@@ -123,7 +101,7 @@ class Compose:
 
     def exec_started(
         self,
-        container: Container,
+        container: str,
         options: Sequence[str],
         argv: Sequence[str],
         *,
@@ -132,7 +110,7 @@ class Compose:
         env: Mapping[str, str],
     ) -> AbstractContextManager[Running]:
         """Start a command in a container, by the engine itself: compose takes twice as long to do the same."""
-        command = [self.engine, "exec", "--interactive", *options, container.name, *argv]
+        command = [self.engine, "exec", "--interactive", *options, container, *argv]
         return process.started(command, stdin=stdin, stdout=stdout, env={**self._environment, **env})
 
     def ask_engine(self, *arguments: str, check: bool = True) -> Completed:
@@ -142,35 +120,52 @@ class Compose:
         except ProcessFailed as error:
             raise explained(error) from error
 
-    def check(self) -> None:
-        """Check the files, the command, its version and the engine.
+    def check(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Check files, command, version and engine; return the project's services and its containers' ids.
 
-        Raises ``UsageError`` or ``MissingError``.
+        All is asked at the same time: it takes as long as the slowest. Raises ``UsageError`` or ``MissingError``.
         """
         self._check_files()
-        self._check_version()
-        self._check_engine()
+        command = shlex.split(self.settings.command)
+        for program in (command[0], self.engine):
+            if process.find(program) is None:
+                raise MissingError(f"`{program}` is not installed", state="nothing was started", hint=NO_DOCKER_HINT)
+        asked = ([*command, "version", "--short"], [self.engine, *self._listing], [*self.base, *CONFIGURED])
+        with ExitStack() as held:
+            started = [
+                held.enter_context(process.started(argv, env=self._environment, cwd=self._directory))
+                for argv in asked
+            ]
+            version, listed, configured = (one.wait(check=False) for one in started)
+        self._check_version(version)
+        if listed.exit_code != 0:
+            raise explained(ProcessFailed(listed)).with_state("nothing was started")
+        if configured.exit_code != 0:
+            raise self._unreadable(configured)
+        return tuple(configured.stdout.split()), tuple(listed.stdout.split())
 
     def services(self) -> tuple[str, ...]:
         """Return the services of the project; raises ``UsageError`` for files that compose cannot read."""
         try:
-            return tuple(self.run("config", "--services").stdout.split())
+            return tuple(self.run(*CONFIGURED).stdout.split())
         except ProcessFailed as error:
-            raise UsageError(
-                f"compose cannot read {', '.join(str(file) for file in self.settings.files)}",
-                evidence=error.evidence,
-                state="nothing was started",
-                hint="`docker compose config` in its folder shows the same",
-            ) from error
+            raise self._unreadable(error.completed) from error
 
-    def containers(self) -> dict[str, Container]:
-        """Return the project's containers by service, one-off ones left out."""
-        text = self.run("ps", "--all", "--format", "json").stdout.strip()
-        # One document a line since compose 2.21, one list before.
-        rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
-        found = [_container(row) for row in rows if not _is_one_off(row)]
-        # Of a service with several containers one that runs speaks for all: it writes.
-        return {one.service: one for one in sorted(found, key=lambda one: one.active)}
+    def container_ids(self) -> tuple[str, ...]:
+        """Return the containers that carry the project's name, those of commands that run once among them."""
+        return tuple(self.ask_engine(*self._listing).stdout.split())
+
+    @property
+    def _listing(self) -> tuple[str, ...]:
+        return ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={PROJECT_LABEL}={self.settings.project}")
+
+    def _unreadable(self, configured: Completed) -> UsageError:
+        return UsageError(
+            f"compose cannot read {', '.join(str(file) for file in self.settings.files)}",
+            evidence=configured.evidence,
+            state="nothing was started",
+            hint="`docker compose config` in its folder shows the same",
+        )
 
     def _check_files(self) -> None:
         for file in (*self.settings.files, self.settings.env_file):
@@ -192,11 +187,7 @@ class Compose:
         absent = [one for one in images if self.ask_engine("image", "inspect", one, check=False).exit_code != 0]
         return ", ".join(absent) or "it is not known which"
 
-    def _check_version(self) -> None:
-        command = shlex.split(self.settings.command)
-        if process.find(command[0]) is None:
-            raise MissingError(f"`{command[0]}` is not installed", state="nothing was started", hint=NO_DOCKER_HINT)
-        asked = process.run([*command, "version", "--short"], env=self._environment, check=False)
+    def _check_version(self, asked: Completed) -> None:
         found = re.search(r"(\d+)\.(\d+)", asked.stdout)
         if asked.exit_code != 0 or not found:
             raise MissingError(
@@ -214,13 +205,6 @@ class Compose:
                 hint="install a newer Docker Compose",
             )
 
-    def _check_engine(self) -> None:
-        if process.find(self.engine) is None:
-            raise MissingError(f"`{self.engine}` is not installed", hint=NO_DOCKER_HINT, state="nothing was started")
-        asked = self.ask_engine("version", "--format", "{{.Server.Version}}", check=False)
-        if asked.exit_code != 0:
-            raise explained(ProcessFailed(asked)).with_state("nothing was started")
-
 
 def explained(error: ProcessFailed) -> OpsError:
     """Say what a refusal of compose or the engine means, where it is known."""
@@ -228,42 +212,3 @@ def explained(error: ProcessFailed) -> OpsError:
         if re.search(pattern, error.evidence, re.IGNORECASE):
             return kind(message, hint=hint, evidence=error.evidence)
     return error
-
-
-def container_environment(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment of an inspected container."""
-    return dict(pair.split("=", 1) for pair in document["Config"].get("Env") or () if "=" in pair)
-
-
-def inspected(compose: Compose, container: str) -> dict[str, Any]:
-    """Return what the engine knows of a container."""
-    documents: list[dict[str, Any]] = json.loads(compose.ask_engine("inspect", container).stdout)
-    if not documents:
-        raise OperationFailed(f"the container {container} is gone")
-    return documents[0]
-
-
-def _is_one_off(row: Mapping[str, Any]) -> bool:
-    """Whether `compose run` made it: `ps --all` lists those among the service's own."""
-    labels = row.get("Labels")
-    if labels:
-        return "com.docker.compose.oneoff=True" in str(labels)
-    # compose before 2.21 gives no labels
-    return re.search(r"-(run|once)-[0-9a-f]{12}$", str(row.get("Name"))) is not None
-
-
-def _container(row: Mapping[str, Any]) -> Container:
-    ports = tuple(
-        (str(one.get("URL") or ""), int(one["TargetPort"]), int(one["PublishedPort"]))
-        for one in row.get("Publishers") or ()
-        if one.get("PublishedPort")
-    )
-    return Container(
-        id=row["ID"],
-        service=row["Service"],
-        state=row["State"],
-        health=row.get("Health") or "",
-        exit_code=int(row.get("ExitCode") or 0),
-        ports=ports,
-        name=str(row.get("Name") or row["ID"]),
-    )

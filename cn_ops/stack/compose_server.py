@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 
@@ -13,7 +13,8 @@ from cn_ops.masking import remember
 from cn_ops.process import Running
 from cn_ops.settings import PostgresSettings
 from cn_ops.stack.base import tool_session
-from cn_ops.stack.compose_cli import Compose, Container, container_environment, inspected
+from cn_ops.stack.compose_cli import Compose
+from cn_ops.stack.compose_containers import Container, service_containers
 from cn_ops.stack.compose_lifeline import lifeline
 
 CONNECT_SECONDS = 3.0
@@ -32,6 +33,14 @@ class ComposeServer:
     def forget(self) -> None:
         """Look for the container and its address anew: it is about to be started, stopped or replaced."""
         self._found = self._address = None
+
+    def seen(self, found: Mapping[str, Container]) -> None:
+        """Take note of the container as somebody has just seen it, so that it is not looked for again."""
+        container = found.get(self._postgres.service)
+        if container is None or not container.running or (self._found and self._found.id != container.id):
+            self.forget()
+        if container and container.running:
+            self._found = container
 
     def accepts_connections(self, timeout: float) -> bool:
         """Whether it accepts connections over TCP; asked for at most ``timeout`` seconds."""
@@ -60,7 +69,7 @@ class ComposeServer:
             with (
                 nullcontext((argv, stdin)) if stdin else lifeline(argv) as (command, source),
                 self._compose.exec_started(
-                    container, inside, command, stdin=source, stdout=stdout, env=secret
+                    container.name, inside, command, stdin=source, stdout=stdout, env=secret
                 ) as running,
             ):
                 yield running
@@ -93,7 +102,7 @@ class ComposeServer:
     def _container(self) -> Container:
         if self._found:
             return self._found
-        container = self._compose.containers().get(self._postgres.service)
+        container = service_containers(self._compose).get(self._postgres.service)
         if container is None or not container.running:
             raise MissingError(
                 f"the server {self._postgres.service} does not run",
@@ -106,8 +115,9 @@ class ComposeServer:
     def _known_password(self) -> str | None:
         if self._password is None:
             configured = self._postgres.password
-            environment = {} if configured else container_environment(inspected(self._compose, self._container().id))
-            self._password = configured.get_secret_value() if configured else environment.get("POSTGRES_PASSWORD", "")
+            self._password = (
+                configured.get_secret_value() if configured else self._container().variable("POSTGRES_PASSWORD")
+            )
             remember(self._password)
         own = os.environ.get("PGPASSWORD")
         remember(own)
@@ -117,17 +127,15 @@ class ComposeServer:
         for host, inside, outside in container.ports:
             if inside == self._postgres.port:
                 yield ("127.0.0.1" if host in ("", "0.0.0.0", "::") else host, outside)  # noqa: S104 - compared only
-        networks = inspected(self._compose, container.id)["NetworkSettings"]["Networks"]
-        for network in networks.values():
-            if network.get("IPAddress"):
-                yield (network["IPAddress"], self._postgres.port)
+        for address in container.addresses:
+            yield (address, self._postgres.port)
 
     def _end_session(self, session: str) -> None:
         query = f"select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{session}'"  # noqa: S608 - made of hex digits
         password = self._known_password()
         options = ["-e", f"PGUSER={self._postgres.user}", *(["-e", "PGPASSWORD"] if password else [])]
         with self._compose.exec_started(
-            self._container(),
+            self._container().name,
             options,
             ("psql", "-X", "-d", "postgres", "-c", query),
             stdin=None,
