@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cn_ops import __version__
-from cn_ops.errors import RUN_AGAIN, MissingError, OpsError, VerificationFailed, saying
+from cn_ops.errors import RUN_AGAIN, VerificationFailed, saying
 from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock
 from cn_ops.heal import end_left_sessions
@@ -22,7 +22,7 @@ from cn_ops.postgres.database import (
     size_bytes,
     subscriptions,
 )
-from cn_ops.postgres.dump import dump_globals, plan_dump, tool_version
+from cn_ops.postgres.dump import Globals, plan_dump, tool_version
 from cn_ops.postgres.fingerprint import until_quiet
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot
@@ -83,10 +83,11 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
     with operation.phases.phase("dump") as step:
         started, began = clock(), time.monotonic()
         _warn_of_subscriptions(operation)
-        wanted = Wanted(operation.database, plan, table, _probes(operation.settings.probes))
+        wanted = Wanted(
+            operation.database, plan, table, _probes(operation.settings.probes), _globals(operation, made)
+        )
         dumped = until_quiet(lambda: dump_snapshot(stack, wanted, made.dump, step.advanced_bytes))
-        fingerprint = dumped.fingerprint
-        globals_sha256 = _dump_globals(operation, made)
+        fingerprint, globals_sha256 = dumped.fingerprint, dumped.globals_sha256
         made.sync()
         for answer in fingerprint.probes:
             if answer.problem:
@@ -107,7 +108,6 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             flags=plan.flags,
             globals_file=made.path(".globals.sql").name if globals_sha256 else None,
             globals_sha256=globals_sha256,
-            tool_version=tool_version(stack),
             counted_table=table,
             counted_rows=dumped.counted_rows,
             rows=fingerprint.rows,
@@ -132,7 +132,7 @@ def _warn_of_subscriptions(operation: Operation) -> None:
         )
 
 
-def _dump_globals(operation: Operation, made: Draft) -> str | None:
+def _globals(operation: Operation, made: Draft) -> Globals | None:
     if not operation.settings.backup.globals:
         return None
     with session(operation.stack, operation.database) as connection:
@@ -142,12 +142,7 @@ def _dump_globals(operation: Operation, made: Draft) -> str | None:
             f"roles are dumped without their passwords, which {role!r} may not read: after the loss of the whole "
             "server, passwords have to be set anew"
         )
-    try:
-        return dump_globals(operation.stack, made.globals, passwords=passwords)[0]
-    except MissingError:
-        raise
-    except OpsError as error:
-        raise error.with_hint("`backup.globals: false` leaves the roles out") from error
+    return Globals(made.globals, passwords)
 
 
 def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:

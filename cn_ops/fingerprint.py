@@ -168,6 +168,10 @@ class Fingerprint:
         """The tables whose rows a dump holds."""
         return tuple(one for one in self.tables if not one.is_extension_own)
 
+    def rows_of(self, table: str) -> int | None:
+        """Return how many rows a table has of its own; null for one whose name is written otherwise here."""
+        return next((one.rows for one in self.tables if one.name == table), None)
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -72,21 +72,32 @@ def size_bytes(connection: psycopg.Connection, database: str) -> int:
 
 def count_rows(connection: psycopg.Connection, table: str) -> int:
     """Count the rows of ``schema.table``; raises ``OperationFailed`` when there is no such table."""
+    is_plain_table(connection, table)
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(qualified(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def is_plain_table(connection: psycopg.Connection, table: str) -> bool:
+    """Whether all that ``SELECT`` finds in ``schema.table`` are that table's own rows, and a dump has all of them.
+
+    Raises ``OperationFailed`` when there is no such table or view.
+    """
     schema, name = table.split(".", 1)
-    found = _value(
+    is_plain = _value(
         connection,
-        "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        "SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT EXISTS (SELECT FROM pg_depend AS d"
+        "  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e')"
+        " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'f', 'v', 'm')",
         schema,
         name,
     )
-    if not found:
+    if is_plain is None:
         raise OperationFailed(
             f"the table {table} is not in database {connection.info.dbname!r}",
             hint="set drill.count_table to a table of the node",
         )
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(qualified(table))).fetchone()
-    return int(row[0]) if row else 0
+    return bool(is_plain)
 
 
 def require_may_create(connection: psycopg.Connection) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -12,6 +13,7 @@ from cn_ops.jobs import default_jobs
 from cn_ops.postgres.folders import dump_folder
 from cn_ops.postgres.locks import SECOND_SECONDS, dumping
 from cn_ops.postgres.session import dbname
+from cn_ops.process import ProcessFailed
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -37,6 +39,14 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset("custom", None),
     "parallel": Preset("directory", None),
 }
+
+
+@dataclass(frozen=True)
+class Globals:
+    """Where roles and tablespaces go; only a superuser can read the roles' ``passwords``, as hashes."""
+
+    target: BinaryIO
+    passwords: bool
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,36 @@ def dump_database(
     argv += ["--no-password", f"--dbname={dbname(database)}"]
     with dumping():
         if plan.format == "custom":
-            return _streamed(server, argv, target, advanced)
+            with _started(server, argv) as streamed:
+                return streamed(target, advanced)
         hashed = Hashed(target)
         # What is made durable is the file that comes out, not the folder.
         size = dump_folder(server, [*argv, "--no-sync"], hashed, advanced)
     return hashed.sha256, size
 
 
-def dump_globals(server: Server, target: BinaryIO, *, passwords: bool = True) -> tuple[str, int]:
-    """Dump roles and tablespaces; return SHA-256 and size. Only a superuser can read the roles' password hashes."""
-    without = () if passwords else ("--no-role-passwords",)
-    return _streamed(server, ["pg_dumpall", "--globals-only", *without, "--no-password"], target, lambda _: None)
+@contextmanager
+def globals_dumped(server: Server, wanted: Globals) -> Iterator[Callable[[], str]]:
+    """Start to dump roles and tablespaces; give what writes them to the file and returns their SHA-256, in hex."""
+    without = () if wanted.passwords else ("--no-role-passwords",)
+    argv = ["pg_dumpall", "--globals-only", *without, "--no-password"]
+    target = emptied(wanted.target)
+    with _started(server, argv) as streamed:
+
+        def written() -> str:
+            try:
+                return streamed(target, lambda _: None)[0]
+            except ProcessFailed as error:
+                raise error.with_hint("`backup.globals: false` leaves the roles out") from error
+
+        yield written
+
+
+def emptied(target: BinaryIO) -> BinaryIO:
+    """Return a file as it was when nothing had been written to it."""
+    target.seek(0)
+    target.truncate()
+    return target
 
 
 def tool_version(server: Server) -> str:
@@ -113,7 +142,9 @@ def _fast_compression(server: Server) -> str:
     return FASTEST if NOWHERE in said else FASTEST_GZIP
 
 
-def _streamed(server: Server, argv: Sequence[str], target: BinaryIO, advanced: Advanced) -> tuple[str, int]:
+@contextmanager
+def _started(server: Server, argv: Sequence[str]) -> Iterator[Callable[[BinaryIO, Advanced], tuple[str, int]]]:
+    """Start a tool; give what writes its output to a file, waits for its end, and returns SHA-256 and size."""
     reading, writing = os.pipe()
     with (
         os.fdopen(reading, "rb", buffering=0) as source,
@@ -121,6 +152,10 @@ def _streamed(server: Server, argv: Sequence[str], target: BinaryIO, advanced: A
         server.tool_started(argv, stdout=sink) as running,
     ):
         sink.close()  # the tool has its own: ours would keep the pipe from ending
-        result = copy_hashed(source, target, advanced)
-        running.wait()
-    return result
+
+        def streamed(target: BinaryIO, advanced: Advanced) -> tuple[str, int]:
+            result = copy_hashed(source, target, advanced)
+            running.wait()
+            return result
+
+        yield streamed

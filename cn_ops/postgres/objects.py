@@ -28,6 +28,7 @@ PLACED_TYPES = frozenset(("TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"))
 DEFAULT_PLACE = {"default_tablespace": "''", "default_table_access_method": "heap"}
 
 _HEADER = re.compile(r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: ?(.*)\n--\n", re.MULTILINE)
+_MADE_BY = re.compile(r"^-- Dumped by pg_dump version (\S+)", re.MULTILINE)
 _TAIL = "--\n-- PostgreSQL database dump complete\n--\n"
 # A session's random token and versions frame the dump and belong to no object.
 _NOISE = re.compile(r"^(\\restrict .*|-- (Dumped|Started) .*|-- PostgreSQL database dump|--)\n", re.MULTILINE)
@@ -69,12 +70,23 @@ WHERE t.tgisinternal AND t.tgenabled <> 'O' ORDER BY 1, 2
 """
 
 
-def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
-    """Return every object of a database's schema, as the server's own pg_dump writes it; raises ``TablesInUse``."""
+def schema_text(server: Server, database: str, snapshot: str | None = None) -> str:
+    """Return a database's schema as the server's own pg_dump writes it; raises ``TablesInUse``."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
     with dumping():
-        return split_schema(server.tool(argv).stdout)
+        return server.tool(argv).stdout
+
+
+def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
+    """Return every object of a database's schema; see ``schema_text``."""
+    return split_schema(schema_text(server, database, snapshot))
+
+
+def made_by(text: str) -> str:
+    """Return the version of the pg_dump that wrote a schema."""
+    found = _MADE_BY.search(text)
+    return found[1] if found else ""
 
 
 def archive_objects(server: Server, dump: Path) -> tuple[SchemaObject, ...]:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.postgres.contents import scanning
-from cn_ops.postgres.database import count_rows, identity, properties, server_version, size_bytes
-from cn_ops.postgres.dump import DumpPlan, dump_database
+from cn_ops.postgres.database import (
+    count_rows,
+    identity,
+    is_plain_table,
+    properties,
+    server_version,
+    size_bytes,
+)
+from cn_ops.postgres.dump import DumpPlan, Globals, dump_database, emptied, globals_dumped
 from cn_ops.postgres.fingerprint import alongside, begin
-from cn_ops.postgres.objects import schema_objects
+from cn_ops.postgres.objects import made_by, schema_text, split_schema
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.stack import Server
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is dumped, how, which table is counted, and what is asked."""
+    """What is dumped, how, which table is counted, what is asked, and where the roles go, if anywhere."""
 
     database: str
     plan: DumpPlan
     counted_table: str
     probes: tuple[Probe, ...]
+    globals: Globals | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Dumped:
 
     sha256: str
     size_bytes: int
+    globals_sha256: str | None
     counted_rows: int
     fingerprint: Fingerprint
     described: dict[str, Any]
@@ -43,23 +53,34 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
     Raises ``TablesInUse`` when that is to be tried again; see ``cn_ops.postgres.fingerprint.until_quiet``.
     """
     database, plan = wanted.database, wanted.plan
-    target.seek(0)
-    target.truncate()
+    emptied(target)
     with snapshot(server, database) as view:
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
-        schema = schema_objects(server, database, view.id)
+        text = schema_text(server, database, view.id)
+        schema, tool_version = split_schema(text), made_by(text)
+        is_plain = is_plain_table(view.connection, wanted.counted_table)
         with begin(view, plan.readers) as reading:
-            with scanning(view.connection):
-                rows = count_rows(view.connection, wanted.counted_table)
-            with alongside(reading):
-                sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
+            # No snapshot holds roles. They are dumped meanwhile, and not before: all that own something are there.
+            with globals_dumped(server, wanted.globals) if wanted.globals else nullcontext(_nothing) as written:
+                with alongside(reading):
+                    sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
+                globals_sha256 = written()
             fingerprint = reading.finish(database, schema, wanted.probes)
-        return Dumped(sha256, size, rows, fingerprint, _described(view, database))
+            counted = fingerprint.rows_of(wanted.counted_table) if is_plain else None
+            if counted is None:
+                with scanning(view.connection):
+                    counted = count_rows(view.connection, wanted.counted_table)
+        return Dumped(sha256, size, globals_sha256, counted, fingerprint, _described(view, database, tool_version))
 
 
-def _described(view: Snapshot, database: str) -> dict[str, Any]:
+def _nothing() -> None:
+    return None
+
+
+def _described(view: Snapshot, database: str, tool_version: str) -> dict[str, Any]:
     who = identity(view.connection, database)
     return {
+        "tool_version": tool_version,
         "system_identifier": who.system_identifier,
         "database_oid": who.database_oid,
         "server_version": server_version(view.connection),

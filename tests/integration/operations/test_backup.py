@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 
 from cn_ops import __version__
 from cn_ops.errors import MissingError, OperationFailed, OpsError, VerificationFailed
-from cn_ops.generations import read_catalogue
+from cn_ops.generations import Draft, read_catalogue
 from cn_ops.manifest import read_manifest
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node, content
@@ -170,10 +171,20 @@ def test_dump_that_pg_dump_cut_without_saying_so_is_noticed_when_read_back(site:
     assert tells_everything(failed.value)
 
 
-def test_disk_that_changes_what_was_written_is_noticed(site: Node, tools: Tools) -> None:
+def test_disk_that_changes_what_was_written_is_noticed(site: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uncompressed, and pg_restore would read it without a word."""
-    flip = 'printf \'\\377\' | dd of="$f" bs=1 seek=$(($(stat -c %s "$f") / 2)) conv=notrunc 2>/dev/null'
-    tools(site, pg_dumpall=f"for f in '{site.backups}'/.*.dump.partial; do {flip}; done; exec {{real}} \"$@\"")
+    sync = Draft.sync
+
+    def changed(made: Draft) -> None:
+        sync(made)
+        with made.aside(".dump").open("r+b") as stream:
+            middle = stream.seek(0, os.SEEK_END) // 2
+            stream.seek(middle)
+            (byte,) = stream.read(1)
+            stream.seek(middle)
+            stream.write(bytes([byte ^ 0xFF]))
+
+    monkeypatch.setattr(Draft, "sync", changed)
     site.change({"backup": {"compress": "0"}})
     with pytest.raises(VerificationFailed, match="not what pg_dump wrote") as failed:
         back_up(site)
