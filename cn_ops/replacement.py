@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
-from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.fingerprint import Comparison, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
-from cn_ops.postgres.analyze import analyze
+from cn_ops.postgres.analyze import analyze, analyzing
 from cn_ops.postgres.load import load, run_sql
 from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
@@ -25,7 +26,10 @@ from cn_ops.stack import Server
 
 
 def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Callable[[str], None]) -> None:
-    """Load the dump into the empty target, run the SQL files that come after, and analyze it."""
+    """Load the dump into the empty target, and run the SQL files that come after.
+
+    The planner has no statistics then: see ``analyzed``.
+    """
     target = wanted.target
     said("load")
     load(
@@ -43,8 +47,21 @@ def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Ca
     with session(server, target) as connection:
         for done in repair(connection):
             said(done)
-        said("analyze")
-        analyze(connection, settings.jobs)
+
+
+@contextmanager
+def analyzed(
+    server: Server, database: str, expected: Fingerprint | None, jobs: int | None, said: Callable[[str], None]
+) -> Iterator[None]:
+    """Analyze a database that was just filled, while the block compares it, or before: probes want statistics."""
+    if expected is not None and not expected.probes:
+        with analyzing(server, database):
+            yield
+        return
+    said("analyze")
+    with session(server, database) as connection:
+        analyze(connection, jobs)
+    yield
 
 
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
@@ -90,17 +107,19 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
 def verify(
     operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str
 ) -> Comparison | None:
-    """Prove the target; return what was compared, or None when no manifest says what must be there.
+    """Analyze the target and prove it; return what was compared, or None when no manifest says what must be there.
 
     Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then.
     """
+    stack, jobs = operation.stack, operation.settings.restore.jobs
     if recorded.manifest is None:
-        return None
+        with analyzed(stack, recorded.target, None, jobs, said):
+            return None
     manifest, dump = Path(recorded.manifest), Path(recorded.dump)
-    jobs = operation.settings.restore.jobs
-    subject = Subject(operation.stack, recorded.target, manifest, dump, recorded.database, jobs)
+    subject = Subject(stack, recorded.target, manifest, dump, recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
-    comparison = prove(subject, stripped, said)
+    with analyzed(stack, recorded.target, read_fingerprint(manifest), jobs, said):
+        comparison = prove(subject, stripped, said)
     require_equal(
         comparison,
         f"the database restored from {Path(recorded.dump).name}",

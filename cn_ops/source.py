@@ -98,18 +98,38 @@ def check_source(
 
     Raises ``UsageError`` for a dump that cannot be restored here, ``VerificationFailed`` for a damaged one.
     """
-    check_file(source.path)
-    _check_fingerprint(source)
-    header = read_header(server, source.path)
+    header = _begun(server, source)
     with session(server, maintenance_database(database)) as connection:
-        version = server_version(connection)
+        require_not_newer(source, header, server_version(connection))
+    return _read(server, source, header, advanced)
+
+
+def check_dump(tools: Server, source: Source, advanced: Callable[[int], None]) -> CheckedSource:
+    """Check a dump as ``check_source`` does, with the tools beside a server that need not be up yet.
+
+    The server's version is left to ``require_not_newer``.
+    """
+    return _read(tools, source, _begun(tools, source), advanced)
+
+
+def require_not_newer(source: Source, header: Header, version: str) -> None:
+    """Raise ``UsageError`` when a dump comes from a newer major version than a server's."""
     if header.server_version and major(header.server_version) > major(version):
         raise UsageError(
             f"{source.path} was made by PostgreSQL {header.server_version}, and this server is {version}",
             state="nothing was changed",
             hint="restore it into a server of that major version or a newer one",
         )
-    archive = read_in_full(server, source.path, advanced)
+
+
+def _begun(tools: Server, source: Source) -> Header:
+    check_file(source.path)
+    _check_fingerprint(source)
+    return read_header(tools, source.path)
+
+
+def _read(tools: Server, source: Source, header: Header, advanced: Callable[[int], None]) -> CheckedSource:
+    archive = read_in_full(tools, source.path, advanced)
     manifest = source.manifest
     if manifest and (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
         raise VerificationFailed(

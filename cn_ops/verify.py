@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
@@ -19,10 +19,10 @@ from cn_ops.postgres.load import run_globals
 from cn_ops.postgres.roles import make_missing_roles
 from cn_ops.postgres.session import MAINTENANCE_DATABASE, maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
-from cn_ops.replacement import fill
+from cn_ops.replacement import analyzed, fill
 from cn_ops.settings import RestoreSettings
-from cn_ops.source import Source, check_source
-from cn_ops.stack import Server, Stack
+from cn_ops.source import Source, check_dump, require_not_newer
+from cn_ops.stack import Server, Stack, StartableServer
 
 NOT_PROVEN = "the live database was not touched; the generation is not proven"
 
@@ -93,21 +93,27 @@ def _prove_in_scratch(
 ) -> tuple[str, Comparison]:
     """Restore into a scratch server and compare; return the server's version and what was compared."""
     with saying(NOT_PROVEN, RUN_AGAIN), ExitStack() as held:
-        with phases.phase("scratch server") as step:
+        with phases.phase("scratch server"):
             server = held.enter_context(stack.scratch())
-            with session(server, MAINTENANCE_DATABASE) as connection:
-                version = step.detail = server_version(connection)
-        with phases.phase("check") as step:
-            check_source(server, source, step.advanced_bytes, database=manifest.database)
+        with phases.phase("check") as step:  # a container's server comes up meanwhile
+            checked = check_dump(server, source, step.advanced_bytes)
             step.detail = source.path.name
         recreation = _recreation(generation, manifest)
         with phases.phase("restore") as step:
+            version = _started(server)
+            require_not_newer(source, checked.header, version)
             _restore(server, generation, recreation, settings, step.advanced)
-            step.detail = "into the scratch server"
+            step.detail = f"into the scratch server, {version}"
         with phases.phase("compare") as step:
             comparison = _compare(server, generation, recreation, settings.jobs, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
     return version, comparison
+
+
+def _started(server: StartableServer) -> str:
+    server.start_postgres()
+    with session(server, MAINTENANCE_DATABASE) as connection:
+        return server_version(connection)
 
 
 def _record(generation: Generation, proof: Proof) -> None:
@@ -158,7 +164,10 @@ def _compare(
     said: Callable[[str], None],
 ) -> Comparison:
     subject = Subject(server, recreation.database, generation.manifest_file, generation.dump, jobs=jobs)
-    comparison = prove(subject, Stripped(), said)
+    expected = read_fingerprint(generation.manifest_file)
+    # The server is thrown away, and what compares reads all there is: only probes want statistics.
+    with analyzed(server, recreation.database, expected, jobs, said) if expected.probes else nullcontext():
+        comparison = prove(subject, Stripped(), said)
     require_equal(
         comparison,
         f"what {generation.dump.name} restores",

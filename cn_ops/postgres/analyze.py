@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
 
 from cn_ops.jobs import default_jobs
-from cn_ops.postgres.session import sibling
+from cn_ops.postgres.session import explained, session, sibling
+from cn_ops.stack import Server
 
 # What a plain ANALYZE takes up, the largest first.
 _ANALYZED = """
@@ -46,3 +49,22 @@ def analyze(connection: psycopg.Connection, jobs: int | None = None) -> None:
         started = [pool.submit(work) for _ in range(sessions)]
         for one in started:
             one.result()
+
+
+@contextmanager
+def analyzing(server: Server, database: str) -> Iterator[None]:
+    """Analyze a database on one session while the block runs; both must come to their end."""
+    with session(server, database) as connection, ThreadPoolExecutor(1, thread_name_prefix="analyze") as pool:
+
+        def work() -> None:
+            with explained(connection.info.user, database):
+                connection.execute("ANALYZE")
+
+        running = pool.submit(work)
+        try:
+            yield
+            running.result()
+        except BaseException:
+            # The thread sits in the server's answer: its query is cancelled, so that leaving does not wait for it.
+            connection.cancel_safe()
+            raise

@@ -55,12 +55,15 @@ def load(
             server.tool([*in_parallel, path])
             return
         server.tool([*argv, "--section=pre-data", path])
-        for entry in large:
-            load_table(server, target, entry, ["pg_restore", *flags, "--data-only"], path, jobs)
         with tempfile.TemporaryFile() as listed:
             listed.write("\n".join(rest).encode())
             listed.seek(0)
-            server.tool([*in_parallel, "--section=data", "--use-list=/dev/stdin", path], stdin=listed)
+            # Meanwhile, on fewer sessions: those that load a large table wait for its reader every now and then.
+            with_rest = [*argv, f"--jobs={max(1, jobs // 2)}", "--section=data", "--use-list=/dev/stdin", path]
+            with server.tool_started(with_rest, stdin=listed) as running:
+                for entry in large:
+                    load_table(server, target, entry, ["pg_restore", *flags, "--data-only"], path, jobs)
+                running.wait()
         server.tool([*in_parallel, "--section=post-data", path])
 
 

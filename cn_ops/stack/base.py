@@ -71,7 +71,14 @@ class Server(Protocol):
         """Return the parameters with which this process reaches a database of the server."""
 
 
-class Stack(Server, Protocol):
+class StartableServer(Server, Protocol):
+    """A server that may have to be started first; its tools can be used before."""
+
+    def start_postgres(self) -> None:
+        """Start the server, unless it runs, and wait until it accepts connections."""
+
+
+class Stack(StartableServer, Protocol):
     """A running node: PostgreSQL and its services.
 
     The same tests hold every implementation to this contract (tests/integration/stack, tests/e2e).
@@ -104,9 +111,6 @@ class Stack(Server, Protocol):
 
     def build(self) -> None:
         """Build the images of the services, where there are any."""
-
-    def start_postgres(self) -> None:
-        """Start the server, unless it runs, and wait until it accepts connections."""
 
     def kill_server(self) -> None:
         """Kill the server without warning, as a crash does; ``start_postgres`` brings it back with its data."""
@@ -144,8 +148,9 @@ class Stack(Server, Protocol):
     def free_bytes(self) -> int | None:
         """Return the free space where the server keeps its data, or None when it cannot be known."""
 
-    def scratch(self) -> AbstractContextManager[Server]:
-        """Start a server of the same version that nobody else reaches, for the block, and remove it afterwards.
+    def scratch(self) -> AbstractContextManager[StartableServer]:
+        """Give a server of the same version that nobody else reaches, for the block, and remove it afterwards.
 
-        One that a killed command left behind is removed first: the caller sees to it that there is one at a time.
+        It may be coming up: ``start_postgres`` waits for that. One that a killed command left behind is removed
+        first: the caller sees to it that there is one at a time.
         """

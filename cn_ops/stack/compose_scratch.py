@@ -5,25 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cn_ops import process
 from cn_ops.application import LONGEST_PAUSE
-from cn_ops.errors import MissingError, OpsError, TimedOut
+from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.files import claim_folder
-from cn_ops.process import Completed, Running
+from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import PostgresSettings
 from cn_ops.stack.base import CONTAINER_FOLDERS, SCRATCH_SETTINGS, tool_session
-from cn_ops.stack.compose_cli import Compose, inspected
+from cn_ops.stack.compose_cli import Compose
+from cn_ops.stack.compose_containers import service_containers
 
 LABEL = "cn-ops.scratch"
 SOCKETS = "/var/run/postgresql"
+SOCKET = ".s.PGSQL.5432"
+# What the engine says of a container that has ended, and was removed with that.
+ENDED = re.compile(r"no such container|is not running", re.IGNORECASE)
 # The data of a scratch server is an anonymous volume, which goes with its container.
 DEADLINE_FACTOR = 2
 
@@ -31,11 +36,47 @@ DEADLINE_FACTOR = 2
 class ScratchContainer:
     """A server that only this process reaches, through its socket; a ``cn_ops.stack.base.Server``."""
 
-    def __init__(self, engine: str, container: str, sockets: Path, user: str) -> None:
+    def __init__(self, engine: str, container: str, sockets: Path, postgres: PostgresSettings) -> None:
         self._engine = engine
         self._container = container
         self._sockets = sockets
-        self._user = user
+        self._user = postgres.user
+        self._deadline = postgres.deadline * DEADLINE_FACTOR
+
+    def start_postgres(self) -> None:
+        """Wait for the server, which starts with its container.
+
+        While it makes the cluster, the image runs another one on the socket only. Raises ``MissingError`` when the
+        socket cannot be reached from this machine, as with a remote engine.
+        """
+        end = time.monotonic() + self._deadline
+        pause = 0.05
+        while not self._accepts_connections():
+            if time.monotonic() >= end:
+                raise TimedOut(
+                    f"the scratch server did not become ready within {self._deadline:g} s",
+                    hint="see stack.postgres.deadline",
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        if not (self._sockets / SOCKET).exists():
+            raise MissingError(
+                "the scratch server's socket cannot be reached from this machine",
+                hint="the Docker engine must run on this machine, and share /tmp with it",
+            )
+
+    def _accepts_connections(self) -> bool:
+        try:
+            self.tool(["pg_isready", "--quiet", "--host=127.0.0.1"])
+        except ProcessFailed as error:
+            if ENDED.search(error.evidence):
+                raise OperationFailed(
+                    "the scratch server's container has ended while it was waited for",
+                    hint="look at the engine's own log; the container is of the live server's image",
+                    evidence=error.evidence,
+                ) from error
+            return False
+        return True
 
     def tool(
         self,
@@ -90,7 +131,7 @@ class ScratchContainer:
 def scratch_container(compose: Compose, postgres: PostgresSettings, stack: str) -> Iterator[ScratchContainer]:
     """Run a throwaway server for the block; one that a killed command left is removed first.
 
-    Raises ``MissingError`` when the socket cannot be reached from this machine, as with a remote engine.
+    It comes up meanwhile: see ``start_postgres``.
     """
     folder = _folder(stack)
     _remove(compose, stack, folder)
@@ -100,9 +141,7 @@ def scratch_container(compose: Compose, postgres: PostgresSettings, stack: str) 
         sockets.mkdir()
         sockets.chmod(0o777)  # the container's account makes the socket in it; the folder above is closed
         container = _start(compose, postgres, stack, sockets)
-        server = ScratchContainer(compose.engine, container, sockets, postgres.user)
-        _wait(server, postgres.deadline * DEADLINE_FACTOR)
-        yield server
+        yield ScratchContainer(compose.engine, container, sockets, postgres)
     finally:
         _remove(compose, stack, folder)
 
@@ -126,10 +165,9 @@ def _start(compose: Compose, postgres: PostgresSettings, stack: str, sockets: Pa
 
 def _image(compose: Compose, service: str) -> tuple[str, dict[str, str]]:
     """Return the image of the server's container, or of its service, and the libraries that it preloads."""
-    container = compose.containers().get(service)
+    container = service_containers(compose).get(service)
     if container is not None:
-        document = inspected(compose, container.id)
-        return str(document["Image"]), _libraries(document["Config"].get("Cmd") or ())
+        return container.image, _libraries(container.command)
     document = json.loads(compose.run("config", "--format=json").stdout)["services"][service]
     return str(document["image"]), _libraries(document.get("command") or ())
 
@@ -138,26 +176,6 @@ def _libraries(command: Sequence[str]) -> dict[str, str]:
     name = "shared_preload_libraries"
     values = [part.partition("=")[2] for part in command if part.removeprefix("-c").startswith(f"{name}=")]
     return {name: values[-1]} if values else {}
-
-
-def _wait(server: ScratchContainer, deadline: float) -> None:
-    """Wait for the real server: while it makes the cluster, the image runs another one on the socket only."""
-    end = time.monotonic() + deadline
-    pause = 0.05
-    while time.monotonic() < end:
-        with suppress(OpsError):
-            server.tool(["pg_isready", "--quiet", "--host=127.0.0.1"])
-            if not (Path(server.conninfo("postgres")["host"]) / ".s.PGSQL.5432").exists():
-                raise MissingError(
-                    "the scratch server's socket cannot be reached from this machine",
-                    hint="the Docker engine must run on this machine, and share /tmp with it",
-                )
-            return
-        time.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    raise TimedOut(
-        f"the scratch server did not become ready within {deadline:g} s", hint="see stack.postgres.deadline"
-    )
 
 
 def _remove(compose: Compose, stack: str, folder: Path) -> None:

@@ -18,7 +18,7 @@ from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
 from cn_ops.small_disk import small_disk, why_none
-from cn_ops.stack.base import SCRATCH_SETTINGS, Server
+from cn_ops.stack.base import SCRATCH_SETTINGS, StartableServer
 from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import installed_binaries, layout
 from cn_ops.stack.embedded_services import Services
@@ -238,7 +238,7 @@ class EmbeddedStack:
             raise OperationFailed(f"something else than {name} answers at {url}", evidence=reason)
 
     @contextmanager
-    def scratch(self) -> Iterator[Server]:
+    def scratch(self) -> Iterator[StartableServer]:
         """Start a second cluster that need not survive a crash, and remove it afterwards."""
         home = self._layout.home.with_name(f"{self._layout.home.name}-scratch")
         bin_dir, user = self._settings.embedded.bin_dir, self._postgres.user

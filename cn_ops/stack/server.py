@@ -18,7 +18,7 @@ from cn_ops.masking import remember
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import Server
+from cn_ops.stack.base import StartableServer
 from cn_ops.stack.embedded import throwaway
 from cn_ops.stack.embedded_layout import wheel_binaries
 from cn_ops.stack.server_address import Address, address_of
@@ -210,7 +210,7 @@ class ServerStack:
         return self._asked("SHOW server_version", "postgres").split()[0]
 
     @contextmanager
-    def scratch(self) -> Iterator[Server]:
+    def scratch(self) -> Iterator[StartableServer]:
         """Start a cluster of the server's major version on this machine, and remove it afterwards."""
         try:
             version = self.server_version()

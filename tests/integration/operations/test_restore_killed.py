@@ -17,7 +17,7 @@ STEPS = {
     "make the incoming database": ("cn_ops.postgres.alter:create", 1),
     "put its number on record": ("cn_ops.journal:Journal.write", 2),
     "load": ("cn_ops.replacement:load", 1),
-    "analyze": ("cn_ops.replacement:analyze", 1),
+    "analyze": ("cn_ops.replacement:analyzing", 1),
     "prove": ("cn_ops.replacement:prove", 1),
     "stop the writers": ("cn_ops.restore:stop_writers", 1),
     "put the closing on record": ("cn_ops.beside:exchange", 1),

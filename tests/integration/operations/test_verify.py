@@ -235,7 +235,7 @@ def test_roles_come_along(with_globals: bool, site: Node, server: EmbeddedStack)
 
 
 KILLED_AT = {
-    "with the server up": ("cn_ops.verify:check_source", "before"),
+    "with the server up": ("cn_ops.verify:require_not_newer", "before"),
     "with the database made": ("cn_ops.verify:fill", "before"),
     "with everything loaded": ("cn_ops.verify:prove", "before"),
     "with the proof written": ("cn_ops.verify:write_proof", "after"),

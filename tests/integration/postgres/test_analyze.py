@@ -5,9 +5,11 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from cn_ops.errors import OpsError
 from cn_ops.postgres import analyze
 from cn_ops.postgres.session import session
 from cn_ops.stack.embedded import EmbeddedStack
+from tests.support.processes import wait_until
 
 TABLES = """
 CREATE TABLE large AS SELECT n, n % 7 AS m FROM generate_series(1, 5000) AS n;
@@ -16,7 +18,36 @@ CREATE TABLE parts (n int) PARTITION BY RANGE (n);
 CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (100); INSERT INTO parts SELECT generate_series(1, 50);
 CREATE MATERIALIZED VIEW seen AS TABLE large;
 """
+NAMES = ["large", "low", 'odd " name', "parts", "seen"]
 KNOWN = "SELECT DISTINCT tablename::text FROM pg_stats WHERE schemaname = 'public' ORDER BY 1"
+# Analyzing it does that, in sessions that begin from now on.
+HINDERED = """
+CREATE FUNCTION hindered(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+  $$ BEGIN IF current_setting('cn.hindered', true) = 'on' THEN {}; END IF; RETURN $1; END $$;
+CREATE TABLE weak AS SELECT n FROM generate_series(1, 10) AS n; CREATE INDEX ON weak (hindered(n));
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET cn.hindered = ''on''', current_database()); END $$;
+"""
+AT_WORK = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND query = 'ANALYZE'
+"""
+
+
+class Failed(Exception):
+    """What the block fails with."""
+
+
+def made(database_url: str, statements: str) -> str:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statements.encode())
+        row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def known(server: EmbeddedStack, database: str) -> list[str]:
+    with session(server, database) as connection:
+        return [name for (name,) in connection.execute(KNOWN.encode())]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -24,11 +55,39 @@ def test_every_table_is_analyzed(
     jobs: int, server: EmbeddedStack, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analyze, "BYTES_PER_SESSION", 1)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(TABLES.encode())
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row is not None
-    with session(server, str(row[0])) as connection:
+    database = made(database_url, TABLES)
+    with session(server, database) as connection:
         analyze.analyze(connection, jobs)
-        found = [name for (name,) in connection.execute(KNOWN)]
-    assert found == ["large", "low", 'odd " name', "parts", "seen"]
+    assert known(server, database) == NAMES
+
+
+def test_every_table_is_analyzed_when_the_block_is_left(server: EmbeddedStack, database_url: str) -> None:
+    database = made(database_url, TABLES)
+    with analyze.analyzing(server, database):
+        pass
+    assert known(server, database) == NAMES
+
+
+def test_a_failed_analyze_fails_the_block(server: EmbeddedStack, database_url: str) -> None:
+    database = made(database_url, HINDERED.format("RAISE 'it is weak'"))
+    with pytest.raises(OpsError, match="it is weak"), analyze.analyzing(server, database):
+        pass
+
+
+def test_a_failed_block_ends_the_analyze(server: EmbeddedStack, database_url: str) -> None:
+    database = made(database_url, HINDERED.format("PERFORM pg_sleep(60)"))
+    with psycopg.connect(database_url, autocommit=True) as watch:
+
+        def at_work() -> int:
+            row = watch.execute(AT_WORK.encode()).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        def failing() -> None:
+            with analyze.analyzing(server, database):
+                wait_until(lambda: at_work() == 1)
+                raise Failed
+
+        with pytest.raises(Failed):
+            failing()
+        assert at_work() == 0
