@@ -107,6 +107,9 @@ def _prove_in_scratch(
         with phases.phase("compare") as step:
             comparison = _compare(server, generation, recreation, settings.jobs, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
+        with phases.phase("remove") as step:
+            held.close()
+            step.detail = "the scratch server"
     return version, comparison
 
 

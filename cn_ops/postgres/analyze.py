@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
@@ -66,5 +66,6 @@ def analyzing(server: Server, database: str) -> Iterator[None]:
             running.result()
         except BaseException:
             # The thread sits in the server's answer: its query is cancelled, so that leaving does not wait for it.
-            connection.cancel_safe()
+            with suppress(psycopg.Error):  # a server that is gone does nothing any more
+                connection.cancel_safe()
             raise

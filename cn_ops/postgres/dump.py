@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
+from cn_ops.errors import OperationFailed
 from cn_ops.files import Hashed, copy_hashed
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.folders import dump_folder
 from cn_ops.postgres.locks import SECOND_SECONDS, dumping
 from cn_ops.postgres.session import dbname
-from cn_ops.process import ProcessFailed
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -23,6 +24,8 @@ DumpFormat = Literal["custom", "directory"]
 # By measurement: docs/performance.md.
 FASTEST = "zstd:1"
 FASTEST_GZIP = "2"
+# How pg_dumpall ends.
+GLOBALS_END = b"--\n-- PostgreSQL database cluster dump complete\n--"
 NOWHERE = "/nonexistent/cn-ops"
 
 
@@ -96,8 +99,7 @@ def dump_database(
     argv += ["--no-password", f"--dbname={dbname(database)}"]
     with dumping():
         if plan.format == "custom":
-            with _started(server, argv) as streamed:
-                return streamed(target, advanced)
+            return _streamed(server, argv, target, advanced)
         hashed = Hashed(target)
         # What is made durable is the file that comes out, not the folder.
         size = dump_folder(server, [*argv, "--no-sync"], hashed, advanced)
@@ -106,19 +108,28 @@ def dump_database(
 
 @contextmanager
 def globals_dumped(server: Server, wanted: Globals) -> Iterator[Callable[[], str]]:
-    """Start to dump roles and tablespaces; give what writes them to the file and returns their SHA-256, in hex."""
+    """Start to dump roles and tablespaces; give what waits for the end and returns the file's SHA-256, in hex."""
     without = () if wanted.passwords else ("--no-role-passwords",)
     argv = ["pg_dumpall", "--globals-only", *without, "--no-password"]
-    target = emptied(wanted.target)
-    with _started(server, argv) as streamed:
+    # Into the file itself: nobody reads a pipe while the database is dumped.
+    with server.tool_started(argv, stdout=emptied(wanted.target)) as running:
 
-        def written() -> str:
+        def finished() -> str:
             try:
-                return streamed(target, lambda _: None)[0]
-            except ProcessFailed as error:
+                running.wait()
+                return _whole_globals(wanted.target)
+            except OperationFailed as error:
                 raise error.with_hint("`backup.globals: false` leaves the roles out") from error
 
-        yield written
+        yield finished
+
+
+def _whole_globals(target: BinaryIO) -> str:
+    target.seek(0)
+    text = target.read()
+    if not text.rstrip().endswith(GLOBALS_END):
+        raise OperationFailed("what pg_dumpall wrote did not arrive in full")
+    return hashlib.sha256(text).hexdigest()
 
 
 def emptied(target: BinaryIO) -> BinaryIO:
@@ -142,9 +153,7 @@ def _fast_compression(server: Server) -> str:
     return FASTEST if NOWHERE in said else FASTEST_GZIP
 
 
-@contextmanager
-def _started(server: Server, argv: Sequence[str]) -> Iterator[Callable[[BinaryIO, Advanced], tuple[str, int]]]:
-    """Start a tool; give what writes its output to a file, waits for its end, and returns SHA-256 and size."""
+def _streamed(server: Server, argv: Sequence[str], target: BinaryIO, advanced: Advanced) -> tuple[str, int]:
     reading, writing = os.pipe()
     with (
         os.fdopen(reading, "rb", buffering=0) as source,
@@ -152,10 +161,6 @@ def _started(server: Server, argv: Sequence[str]) -> Iterator[Callable[[BinaryIO
         server.tool_started(argv, stdout=sink) as running,
     ):
         sink.close()  # the tool has its own: ours would keep the pipe from ending
-
-        def streamed(target: BinaryIO, advanced: Advanced) -> tuple[str, int]:
-            result = copy_hashed(source, target, advanced)
-            running.wait()
-            return result
-
-        yield streamed
+        result = copy_hashed(source, target, advanced)
+        running.wait()
+    return result

@@ -62,6 +62,8 @@ def load(
             with_rest = [*argv, f"--jobs={max(1, jobs // 2)}", "--section=data", "--use-list=/dev/stdin", path]
             with server.tool_started(with_rest, stdin=listed) as running:
                 for entry in large:
+                    if not running.alive():
+                        running.wait()  # raises what it failed with, before the next large one
                     load_table(server, target, entry, ["pg_restore", *flags, "--data-only"], path, jobs)
                 running.wait()
         server.tool([*in_parallel, "--section=post-data", path])

@@ -15,6 +15,7 @@ import psycopg
 from cn_ops.fingerprint import Extension, Membership, Role, SchemaObject, SilencedConstraint
 from cn_ops.masking import mask_patterns
 from cn_ops.postgres.archive import contents
+from cn_ops.postgres.dump import tool_version
 from cn_ops.postgres.locks import dumping
 from cn_ops.postgres.session import dbname
 from cn_ops.stack import Server
@@ -70,23 +71,19 @@ WHERE t.tgisinternal AND t.tgenabled <> 'O' ORDER BY 1, 2
 """
 
 
-def schema_text(server: Server, database: str, snapshot: str | None = None) -> str:
-    """Return a database's schema as the server's own pg_dump writes it; raises ``TablesInUse``."""
+def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
+    """Return every object of a database's schema, as the server's own pg_dump writes it; raises ``TablesInUse``."""
+    return dumped_schema(server, database, snapshot)[0]
+
+
+def dumped_schema(server: Server, database: str, snapshot: str | None = None) -> tuple[tuple[SchemaObject, ...], str]:
+    """Return the same, and the version of the pg_dump that wrote it."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
     with dumping():
-        return server.tool(argv).stdout
-
-
-def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
-    """Return every object of a database's schema; see ``schema_text``."""
-    return split_schema(schema_text(server, database, snapshot))
-
-
-def made_by(text: str) -> str:
-    """Return the version of the pg_dump that wrote a schema."""
-    found = _MADE_BY.search(text)
-    return found[1] if found else ""
+        text = server.tool(argv).stdout
+    version = _MADE_BY.search(text)
+    return split_schema(text), version[1] if version else tool_version(server)
 
 
 def archive_objects(server: Server, dump: Path) -> tuple[SchemaObject, ...]:

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -113,7 +113,8 @@ class ContentsReader:
         self._stopped.set()
         with self._lock:
             for connection in self._sessions:
-                connection.cancel_safe()
+                with suppress(psycopg.Error):  # a server that is gone answers nobody any more
+                    connection.cancel_safe()
 
     def read(self, advanced: Advanced) -> tuple[tuple[TableContent, ...], LargeObjects]:
         """Hash every table and every large object; raises ``Stopped``."""

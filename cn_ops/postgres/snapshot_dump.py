@@ -19,7 +19,7 @@ from cn_ops.postgres.database import (
 )
 from cn_ops.postgres.dump import DumpPlan, Globals, dump_database, emptied, globals_dumped
 from cn_ops.postgres.fingerprint import alongside, begin
-from cn_ops.postgres.objects import made_by, schema_text, split_schema
+from cn_ops.postgres.objects import dumped_schema
 from cn_ops.postgres.snapshot import Snapshot, snapshot
 from cn_ops.stack import Server
 
@@ -56,21 +56,27 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
     emptied(target)
     with snapshot(server, database) as view:
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
-        text = schema_text(server, database, view.id)
-        schema, tool_version = split_schema(text), made_by(text)
+        schema, tool_version = dumped_schema(server, database, view.id)
         is_plain = is_plain_table(view.connection, wanted.counted_table)
         with begin(view, plan.readers) as reading:
+            # The fingerprint counts the rows of tables. Whatever else it is, nothing holds it still for long.
+            counted = None if is_plain else _counted(view, wanted)
             # No snapshot holds roles. They are dumped meanwhile, and not before: all that own something are there.
             with globals_dumped(server, wanted.globals) if wanted.globals else nullcontext(_nothing) as written:
                 with alongside(reading):
                     sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
                 globals_sha256 = written()
             fingerprint = reading.finish(database, schema, wanted.probes)
-            counted = fingerprint.rows_of(wanted.counted_table) if is_plain else None
             if counted is None:
-                with scanning(view.connection):
-                    counted = count_rows(view.connection, wanted.counted_table)
+                counted = fingerprint.rows_of(wanted.counted_table)
+            if counted is None:  # a name that a fingerprint writes otherwise
+                counted = _counted(view, wanted)
         return Dumped(sha256, size, globals_sha256, counted, fingerprint, _described(view, database, tool_version))
+
+
+def _counted(view: Snapshot, wanted: Wanted) -> int:
+    with scanning(view.connection):
+        return count_rows(view.connection, wanted.counted_table)
 
 
 def _nothing() -> None:

@@ -222,9 +222,10 @@ class RestoreSettings(Section):
         None,
         ge=1,
         le=MOST_JOBS,
-        description="How many sessions load, make indexes, analyze and compare at the same time (null: one for each "
-        "core, at most 8, and one for a small dump). More than one needs room for the dump beside the server's "
-        "tools: in its container, or in the state folder for a dump in directory format.",
+        description="How many sessions load, make indexes and compare at the same time (null: one for each core, at "
+        "most 8, and one for a small dump); half as many more load other tables beside a very large one, and one "
+        "analyzes while the others compare. More than one needs room for the dump beside the server's tools: in its "
+        "container, or in the state folder for a dump in directory format.",
     )
     after: tuple[Location, ...] = Field(
         (), description="SQL files to run in the restored database, before it is proven."

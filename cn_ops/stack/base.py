@@ -72,7 +72,7 @@ class Server(Protocol):
 
 
 class StartableServer(Server, Protocol):
-    """A server that may have to be started first; its tools can be used before."""
+    """A server that may have to be started first."""
 
     def start_postgres(self) -> None:
         """Start the server, unless it runs, and wait until it accepts connections."""
@@ -151,6 +151,6 @@ class Stack(StartableServer, Protocol):
     def scratch(self) -> AbstractContextManager[StartableServer]:
         """Give a server of the same version that nobody else reaches, for the block, and remove it afterwards.
 
-        It may be coming up: ``start_postgres`` waits for that. One that a killed command left behind is removed
-        first: the caller sees to it that there is one at a time.
+        It may be coming up, and ``start_postgres`` waits for that; its tools can be used already. One that a killed
+        command left behind is removed first: the caller sees to it that there is one at a time.
         """

@@ -16,11 +16,13 @@ from cn_ops.errors import MissingError, OpsError, UsageError
 from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import ComposeSettings
 
-# `up`, `run` and `config` behave as we use them from here on.
+# Of early 2023; nobody has looked at older ones.
 OLDEST_COMPOSE = (2, 17)
 
-# What tells containers of a project from all others.
 PROJECT_LABEL = "com.docker.compose.project"
+# Only what compose itself has made has it: images that it builds name its project as well, and so does whatever
+# somebody runs from them.
+MADE_BY_COMPOSE = "com.docker.compose.config-hash"
 CONFIGURED = ("config", "--services")
 NO_DOCKER_HINT = "start or install Docker, or run on this machine alone with --stack=embedded"
 
@@ -82,7 +84,7 @@ class Compose:
 
     @cached_property
     def engine(self) -> str:
-        """The engine's own command line, for what compose cannot tell."""
+        """The engine's own command line, for what compose cannot tell, or tells late."""
         first = shlex.split(self.settings.command)[0]
         return "docker" if Path(first).name == "docker-compose" else first
 
@@ -152,12 +154,13 @@ class Compose:
             raise self._unreadable(error.completed) from error
 
     def container_ids(self) -> tuple[str, ...]:
-        """Return the containers that carry the project's name, those of commands that run once among them."""
+        """Return the containers that compose has made for the project, those of commands that run once among them."""
         return tuple(self.ask_engine(*self._listing).stdout.split())
 
     @property
     def _listing(self) -> tuple[str, ...]:
-        return ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={PROJECT_LABEL}={self.settings.project}")
+        labels = (f"{PROJECT_LABEL}={self.settings.project}", MADE_BY_COMPOSE)
+        return ("ps", "--all", "--quiet", "--no-trunc", *(f"--filter=label={one}" for one in labels))
 
     def _unreadable(self, configured: Completed) -> UsageError:
         return UsageError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cn_ops.process import Completed, ProcessFailed
+from cn_ops.process import ProcessFailed
 from cn_ops.stack.compose_cli import PROJECT_LABEL, Compose, explained
 
 SERVICE_LABEL, ONE_OFF_LABEL = "com.docker.compose.service", "com.docker.compose.oneoff"
@@ -37,7 +37,7 @@ class Container:
     files: str = ""
     image: str = ""
     command: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
+    environment: tuple[str, ...] = field(default=(), repr=False)  # it may hold secrets
 
     @property
     def running(self) -> bool:
@@ -59,9 +59,11 @@ def inspected(compose: Compose, ids: Sequence[str]) -> tuple[Container, ...]:
     if not ids:
         return ()
     looked = compose.ask_engine("container", "inspect", *ids, check=False)
-    if looked.exit_code != 0 and not _only_gone(looked):
-        raise explained(ProcessFailed(looked))
-    return tuple(_container(document) for document in json.loads(looked.stdout))
+    documents = json.loads(looked.stdout or "[]")
+    gone = [line for line in looked.stderr.splitlines() if GONE.search(line)]
+    if looked.exit_code != 0 and len(gone) < len(ids) - len(documents):
+        raise explained(ProcessFailed(replace(looked, stdout="")))  # it may hold secrets
+    return tuple(_container(document) for document in documents)
 
 
 def service_containers(compose: Compose) -> dict[str, Container]:
@@ -100,7 +102,7 @@ def _container(document: Mapping[str, Any]) -> Container:
 
 
 def _health(state: Mapping[str, Any]) -> str:
-    status = str((state.get("Health") or {}).get("Status") or "")
+    status = str((state.get("Health") or state.get("Healthcheck") or {}).get("Status") or "")  # podman's, before 4
     return "" if status == "none" else status
 
 
@@ -111,8 +113,3 @@ def _ports(published: Mapping[str, Any]) -> list[tuple[str, int, int]]:
         for one in where or ()
         if one.get("HostPort")
     ]
-
-
-def _only_gone(looked: Completed) -> bool:
-    lines = [line for line in looked.stderr.splitlines() if line.strip()]
-    return bool(lines) and all(GONE.search(line) for line in lines)

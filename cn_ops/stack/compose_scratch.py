@@ -68,13 +68,7 @@ class ScratchContainer:
     def _accepts_connections(self) -> bool:
         try:
             self.tool(["pg_isready", "--quiet", "--host=127.0.0.1"])
-        except ProcessFailed as error:
-            if ENDED.search(error.evidence):
-                raise OperationFailed(
-                    "the scratch server's container has ended while it was waited for",
-                    hint="look at the engine's own log; the container is of the live server's image",
-                    evidence=error.evidence,
-                ) from error
+        except ProcessFailed:
             return False
         return True
 
@@ -96,10 +90,18 @@ class ScratchContainer:
     ) -> Iterator[Running]:
         """Start a client tool in the container; whatever runs there ends with the container."""
         names = ["-e", f"PGUSER={self._user}", "-e", f"PGAPPNAME={tool_session()}"]
-        with process.started(
-            [self._engine, "exec", "--interactive", *names, self._container, *argv], stdin=stdin, stdout=stdout
-        ) as running:
-            yield running
+        command = [self._engine, "exec", "--interactive", *names, self._container, *argv]
+        try:
+            with process.started(command, stdin=stdin, stdout=stdout) as running:
+                yield running
+        except ProcessFailed as error:
+            if not ENDED.search(error.evidence):
+                raise
+            raise OperationFailed(
+                "the scratch server's container has ended while it was at work",
+                hint="its image is that of the live server; is there room for its data, and enough memory?",
+                evidence=error.evidence,
+            ) from error
 
     @property
     def reads_files(self) -> bool:

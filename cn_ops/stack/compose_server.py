@@ -87,8 +87,12 @@ class ComposeServer:
         login = {"user": self._postgres.user, "dbname": database, **({"password": password} if password else {})}
         if self._address and not _answers(*self._address):
             self.forget()
-        if self._address is None:
-            self._address = next((one for one in self._addresses(self._container()) if _answers(*one)), None)
+        # A container that was started again since it was seen may have another port.
+        was_seen = self._found is not None
+        self._address = self._address or self._that_answers()
+        if self._address is None and was_seen:
+            self.forget()
+            self._address = self._that_answers()
         if self._address:
             host, port = self._address
             return {"host": host, "port": str(port), **login}
@@ -122,6 +126,9 @@ class ComposeServer:
         own = os.environ.get("PGPASSWORD")
         remember(own)
         return self._password or own
+
+    def _that_answers(self) -> tuple[str, int] | None:
+        return next((one for one in self._addresses(self._container()) if _answers(*one)), None)
 
     def _addresses(self, container: Container) -> Iterator[tuple[str, int]]:
         for host, inside, outside in container.ports:

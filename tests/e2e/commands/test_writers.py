@@ -95,3 +95,20 @@ def test_writer_that_refuses_to_stop_is_killed_at_the_deadline(make_other: Make)
     assert 2 <= stopping < 30
     assert node.running() == {"db", "web", "worker"}
     assert node.sql("select count(*) from notes") == "20"
+
+
+def test_container_that_compose_has_not_made_is_no_service(other_node: Node) -> None:
+    """An image that compose builds names its project and service, and so does what somebody runs from it."""
+    other_node.inv("backup").ok()
+    docker("stop", "--time", "1", other_node.container("worker"))
+    image = docker("inspect", "--format", "{{.Image}}", other_node.container("worker")).strip()
+    labels = (f"com.docker.compose.project={other_node.project}", "com.docker.compose.service=worker")
+    named = [f"--label={one}" for one in labels]
+    foreign = docker("run", "--detach", "--rm", "--network=none", *named, "--entrypoint=sleep", image, "600").strip()
+    try:
+        restored = other_node.inv("restore", "--dump=latest", "--json").ok().document
+        assert restored["restarted"] == ["web"], "that writer was stopped before"
+        assert foreign in docker("ps", "--quiet", "--no-trunc").split(), "it is somebody else's"
+    finally:
+        docker("rm", "--force", foreign)
+    assert other_node.running() == {"db", "web"}

@@ -138,14 +138,57 @@ def test_rows_written_while_dumping_are_not_in_the_dump_and_not_counted(
 
 
 @pytest.mark.parametrize(
+    ("relation", "rows"),
+    [("seen", 300), ("parts", 40), ("half", 150), ("parent", 12), ('"odd" name', 5)],
+    ids=["materialised view", "partitioned table", "view", "table with children", "name with quotes"],
+)
+def test_whatever_is_counted_is_counted_in_the_snapshot(
+    relation: str, rows: int, site: Node, tools: Tools, tmp_path: Path
+) -> None:
+    quoted = relation.replace('"', '""')
+    for statement in (
+        "CREATE SCHEMA counted",
+        "CREATE MATERIALIZED VIEW counted.seen AS SELECT event_id FROM cn_relay.events",
+        "CREATE VIEW counted.half AS SELECT event_id FROM cn_relay.events LIMIT 150",
+        "CREATE TABLE counted.parts (n int) PARTITION BY RANGE (n)",
+        "CREATE TABLE counted.low PARTITION OF counted.parts FOR VALUES FROM (0) TO (20)",
+        "CREATE TABLE counted.high PARTITION OF counted.parts FOR VALUES FROM (20) TO (90)",
+        "INSERT INTO counted.parts SELECT generate_series(0, 39)",
+        "CREATE TABLE counted.parent AS SELECT n FROM generate_series(1, 5) AS n",
+        "CREATE TABLE counted.child () INHERITS (counted.parent)",
+        "INSERT INTO counted.child SELECT generate_series(1, 7)",
+        'CREATE TABLE counted."""odd"" name" AS SELECT n FROM generate_series(1, 5) AS n',
+    ):
+        site.rows(statement)
+    site.change({"drill": {"count_table": f"counted.{relation}"}})
+    go = tmp_path / "go"
+    schema = 'case "$*" in *--schema-only*) exec {real} "$@";; esac'
+    begun = tmp_path / "begun"
+    waits = f"touch '{begun}'; while ! [ -e '{go}' ]; do sleep 0.02; done"
+    tools(site, pg_dump=f'{VERSION}; {schema}; {waits}; exec {{real}} "$@"')
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(back_up, site)
+        try:
+            wait_until(begun.exists)
+            site.rows("DELETE FROM cn_relay.events_outbox; DELETE FROM cn_relay.events; DELETE FROM counted.parts")
+            site.rows('DELETE FROM counted.parent; DELETE FROM counted."""odd"" name"')
+            site.rows("REFRESH MATERIALIZED VIEW counted.seen")
+        finally:
+            go.touch()
+        assert running.result(60).manifest.counted_rows == rows
+    assert site.rows(f'SELECT count(*)::int FROM counted."{quoted}"') == [(0,)]
+
+
+@pytest.mark.parametrize(
     ("tool", "script"),
     [
         ("pg_dump", f"{VERSION}; echo out of memory >&2; exit 1"),
         ("pg_dump", f'{VERSION}; {{real}} "$@" | head -c 3000; echo it died >&2; exit 1'),
         ("pg_dump", f'{VERSION}; {{real}} "$@" | head -c 3000; kill -9 $$'),
         ("pg_dumpall", "echo 'permission denied for table pg_authid' >&2; exit 1"),
+        ("pg_dumpall", '{real} "$@" | head -n 12'),
     ],
-    ids=["fails at once", "fails half way", "is killed", "globals are refused"],
+    ids=["fails at once", "fails half way", "is killed", "globals are refused", "globals are cut"],
 )
 def test_failing_tool_leaves_no_generation_and_prunes_nothing(
     tool: str, script: str, site: Node, tools: Tools
