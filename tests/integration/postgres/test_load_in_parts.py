@@ -7,7 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from cn_ops.errors import OperationFailed
 from cn_ops.postgres import load_in_parts
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load
@@ -15,6 +17,7 @@ from cn_ops.postgres.load_in_parts import entries, load_table
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 from cn_ops.stack.embedded import EmbeddedStack
+from tests.support.processes import wait_until
 
 TABLES = r"""
 CREATE TABLE large (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text,
@@ -134,3 +137,61 @@ def test_what_is_cut_short_wrong_or_no_table_is_an_error(
     script: str, said: str, server: EmbeddedStack, target: str, dump: Path
 ) -> None:
     assert said in failing(server, target, dump, script)
+
+
+# A check that holds where the dump was made, and does this where it is restored.
+PICKY = """
+CREATE FUNCTION holds(n int) RETURNS bool LANGUAGE plpgsql AS
+  $$ BEGIN IF current_setting('cn.holds', true) = 'yes' THEN RETURN true; END IF; {}; RETURN true; END $$;
+SET cn.holds = 'yes'; CREATE TABLE picky (n int CHECK (holds(n))); INSERT INTO picky VALUES (1);
+"""
+
+
+def picky(server: EmbeddedStack, database_url: str, does: str, path: Path) -> None:
+    """Dump the database with a table more, whose check does this when it is restored."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(PICKY.format(does).encode())
+    with path.open("wb") as stream:
+        server.tool(["pg_dump", "--format=custom", str(conninfo_to_dict(database_url)["dbname"])], stdout=stream)
+
+
+def at_work(database_url: str, target: str) -> int:
+    query = "SELECT count(*)::int FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(query, (target,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_failure_of_the_rest_fails_the_load(
+    server: EmbeddedStack, database: str, database_url: str, target: str, tmp_path: Path, in_parts: list[str]
+) -> None:
+    picky(server, database_url, "RAISE 'it does not hold'", tmp_path / "dump")
+    fingerprint = take(server, database)
+    with pytest.raises(ProcessFailed) as failed:
+        load(server, target, tmp_path / "dump", owners=True, privileges=True, jobs=2, fingerprint=fingerprint)
+    assert "it does not hold" in failed.value.evidence
+    assert len(in_parts) == 1
+    wait_until(lambda: at_work(database_url, target) == 0)
+
+
+def test_failure_of_a_large_table_ends_the_rest(
+    server: EmbeddedStack,
+    database: str,
+    database_url: str,
+    target: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picky(server, database_url, "PERFORM pg_sleep(60)", tmp_path / "dump")
+
+    def fails(*_: object) -> None:
+        wait_until(lambda: at_work(database_url, target) > 0)
+        raise OperationFailed("the large one fails")
+
+    monkeypatch.setattr(load_in_parts, "LARGE_BYTES", 0)
+    monkeypatch.setattr("cn_ops.postgres.load.load_table", fails)
+    fingerprint = take(server, database)
+    with pytest.raises(OperationFailed, match="the large one fails"):
+        load(server, target, tmp_path / "dump", owners=True, privileges=True, jobs=2, fingerprint=fingerprint)
+    wait_until(lambda: at_work(database_url, target) == 0)
