@@ -41,8 +41,9 @@ def summarised(samples: Sequence[Sample]) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Return a run as a Markdown table for each subject."""
     lines = [f"### {_title(document)}, PostgreSQL {document['server_version']}", ""]
+    rounds = document["rounds"]
     lines.append(
-        f"{document['rounds']} rounds on {document['cores']} cores ({document['machine']}), "
+        f"{rounds} round{'s' if rounds > 1 else ''} on {document['cores']} cores ({document['machine']}), "
         f"{document['measured_at']}; load of the machine: {document['load_before']:.1f}."
     )
     for name, ways in document["subjects"].items():
@@ -59,16 +60,20 @@ def table(document: dict[str, Any]) -> str:
 
 
 def chart(documents: Sequence[dict[str, Any]]) -> str:
-    """Return an SVG with a bar for each way."""
-    rows: list[tuple[str, float | None]] = []
+    """Return an SVG with a bar for each way; bars of one document are on one scale."""
+    bars: list[str] = []
     for document in documents:
-        rows.append((_title(document), None))
-        for name, ways in document["subjects"].items():
-            rows += [(f"{name}: {way}", one["median_seconds"]) for way, one in ways.items()]
-    longest = max((seconds for _, seconds in rows if seconds is not None), default=1.0)
-    height = BAR_HEIGHT * (len(rows) + 1)
+        rows = [
+            (f"{name}: {way}", float(one["median_seconds"]))
+            for name, ways in document["subjects"].items()
+            for way, one in ways.items()
+        ]
+        longest = max((seconds for _, seconds in rows), default=1.0)
+        for text, seconds in ((_title(document), None), *rows):
+            bars.append(_bar(len(bars), text, seconds, longest))
+    height = BAR_HEIGHT * (len(bars) + 1)
     width = LABEL_WIDTH + BAR_WIDTH + 70
-    drawn = "\n".join(_bar(number, text, seconds, longest) for number, (text, seconds) in enumerate(rows))
+    drawn = "\n".join(bars)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">\n'
@@ -79,7 +84,8 @@ def chart(documents: Sequence[dict[str, Any]]) -> str:
 
 def write_docs(results: Path) -> None:
     """Write the page's tables, between its marks, and its chart."""
-    documents = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    documents = [json.loads(path.read_text()) for path in results.glob("*.json")]
+    documents.sort(key=lambda one: (one["stack"], one["database_bytes"], _title(one)))
     page = DOCS / "performance.md"
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
