@@ -15,19 +15,20 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, Usa
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import CONTAINER_FOLDERS, StartableServer
+from cn_ops.stack.base import StartableServer
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import Container, by_service, inspected, service_containers
 from cn_ops.stack.compose_project import refuse_foreign
 from cn_ops.stack.compose_scratch import scratch_container
 from cn_ops.stack.compose_server import ComposeServer
+from cn_ops.stack.tool_runner import ContainerTools
 
 # Compose writes it before lines of a log, whatever it is told of colours and wherever it writes.
 ERASE_LINE = "\x1b[2K"
 UP = ("up", "--detach", "--no-build", "--no-deps")
 
 
-class ComposeStack:
+class ComposeStack(ContainerTools):
     """A node under docker compose; see ``cn_ops.stack.base.Stack`` for the contract."""
 
     kind = "compose"
@@ -190,44 +191,11 @@ class ComposeStack:
                 self._compose.ask_engine("rm", "--force", name, check=False)
             raise
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a client tool in the server's container."""
-        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
-            return running.wait(timeout)
-
     def tool_started(
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
     ) -> AbstractContextManager[Running]:
         """Start a client tool in the server's container; it is ended when the block is left."""
         return self._server.tool_started(argv, stdin=stdin, stdout=stdout)
-
-    @property
-    def reads_files(self) -> bool:
-        """No: they are in the container."""
-        return False
-
-    @property
-    def folders(self) -> str:
-        """The container's own, on its writable layer."""
-        return CONTAINER_FOLDERS
-
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> AbstractContextManager[Running]:
-        """Start a shell script in the container."""
-        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the published loopback port, or the container's own address."""

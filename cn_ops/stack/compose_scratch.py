@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,11 +18,12 @@ from cn_ops import process
 from cn_ops.application import LONGEST_PAUSE
 from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.files import claim_folder
-from cn_ops.process import Completed, ProcessFailed, Running
+from cn_ops.process import ProcessFailed, Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import CONTAINER_FOLDERS, SCRATCH_SETTINGS, tool_session
+from cn_ops.stack.base import SCRATCH_SETTINGS, tool_session
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import service_containers
+from cn_ops.stack.tool_runner import ContainerTools
 
 LABEL = "cn-ops.scratch"
 SOCKETS = "/var/run/postgresql"
@@ -33,7 +34,7 @@ ENDED = re.compile(r"no such container|is not running", re.IGNORECASE)
 DEADLINE_FACTOR = 2
 
 
-class ScratchContainer:
+class ScratchContainer(ContainerTools):
     """A server that only this process reaches, through its socket; a ``cn_ops.stack.base.Server``."""
 
     def __init__(self, engine: str, container: str, sockets: Path, postgres: PostgresSettings) -> None:
@@ -72,18 +73,6 @@ class ScratchContainer:
             return False
         return True
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a client tool in the container."""
-        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
-            return running.wait(timeout)
-
     @contextmanager
     def tool_started(
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
@@ -102,27 +91,6 @@ class ScratchContainer:
                 hint="its image is that of the live server; is there room for its data, and enough memory?",
                 evidence=error.evidence,
             ) from error
-
-    @property
-    def reads_files(self) -> bool:
-        """No: they are in the container."""
-        return False
-
-    @property
-    def folders(self) -> str:
-        """The container's own, on its writable layer."""
-        return CONTAINER_FOLDERS
-
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> AbstractContextManager[Running]:
-        """Start a shell script in the container."""
-        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the socket's folder on this machine."""

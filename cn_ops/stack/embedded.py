@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -22,9 +21,10 @@ from cn_ops.stack.base import SCRATCH_SETTINGS, StartableServer
 from cn_ops.stack.embedded_cluster import PORT, Cluster
 from cn_ops.stack.embedded_layout import installed_binaries, layout
 from cn_ops.stack.embedded_services import Services
+from cn_ops.stack.tool_runner import LocalTools
 
 
-class EmbeddedStack:
+class EmbeddedStack(LocalTools):
     """A node on this machine alone; see ``cn_ops.stack.base.Stack`` for the contract."""
 
     kind = "embedded"
@@ -161,18 +161,6 @@ class EmbeddedStack:
             raise UsageError(f"the command `{argv[0]}` was not found", hint="is it installed in this environment?")
         return process.run([program, *argv[1:]], env=environment, cwd=self._layout.home)
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a client tool of the server's own version."""
-        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
-            return running.wait(timeout)
-
     @contextmanager
     def tool_started(
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
@@ -186,29 +174,14 @@ class EmbeddedStack:
             yield running
 
     @property
-    def reads_files(self) -> bool:
-        """Yes: they run here."""
-        return True
-
-    @property
     def folders(self) -> str:
         """Beside the cluster."""
         return str(self._layout.home)
 
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> AbstractContextManager[Running]:
-        """Start a shell script on this machine."""
+    def tool_place(self) -> tuple[Path, Mapping[str, str]]:
+        """Return where the server's binaries are, and what leads them to it."""
         self._require_server()
-        environment = self._cluster.environment()
-        path = f"{self._cluster.binaries}{os.pathsep}{environment.get('PATH', os.defpath)}"
-        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
-        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
+        return self._cluster.binaries, self._cluster.environment()
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the socket's folder, the user and the database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from cn_ops.stack.embedded import throwaway
 from cn_ops.stack.embedded_layout import wheel_binaries
 from cn_ops.stack.server_address import Address, address_of
 from cn_ops.stack.server_tools import TOOLS, Tools, cluster_major, major_of
+from cn_ops.stack.tool_runner import LocalTools
 
 CONNECT_SECONDS = "10"
 ASK_SECONDS = 60.0
@@ -33,7 +34,7 @@ WRITERS = ("writers",)
 SCRATCH_ROLE = "cn_ops_scratch"
 
 
-class ServerStack:
+class ServerStack(LocalTools):
     """A server that cn-ops neither starts nor stops; see ``cn_ops.stack.base.Stack`` for the contract."""
 
     kind = "server"
@@ -151,18 +152,6 @@ class ServerStack:
         environment = {**self._environment(), "PATH": path, "DATABASE_URL": self.address.url}
         return process.run([program, *argv[1:]], env=environment)
 
-    def tool(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-        timeout: float | None = None,
-    ) -> Completed:
-        """Run a client tool of this machine."""
-        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
-            return running.wait(timeout)
-
     @contextmanager
     def tool_started(
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
@@ -173,29 +162,13 @@ class ServerStack:
             yield running
 
     @property
-    def reads_files(self) -> bool:
-        """Yes: they run here."""
-        return True
-
-    @property
     def folders(self) -> str:
         """In the state folder."""
         return str(private_folder(self._settings.state))
 
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
-    ) -> AbstractContextManager[Running]:
-        """Start a shell script on this machine."""
-        environment = self._environment()
-        tools = self.tools.path("pg_restore").parent
-        path = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
-        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
-        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
+    def tool_place(self) -> tuple[Path, Mapping[str, str]]:
+        """Return where the tools are, and what leads them to the server."""
+        return self.tools.path("pg_restore").parent, self._environment()
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the DSN's parameters with this database."""

@@ -1,0 +1,88 @@
+"""What every server's tools have in common once one of them can be started."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from cn_ops import process
+from cn_ops.process import Completed, Running
+from cn_ops.stack.base import CONTAINER_FOLDERS
+
+
+class ToolRunner(ABC):
+    """Runs tools to their end."""
+
+    @abstractmethod
+    def tool_started(
+        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
+    ) -> AbstractContextManager[Running]:
+        """Start a client tool; it is ended when the block is left."""
+
+    def tool(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Run a client tool to its end."""
+        with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
+            return running.wait(timeout)
+
+
+class ContainerTools(ToolRunner):
+    """Tools in a container."""
+
+    @property
+    def reads_files(self) -> bool:
+        """No: they are in the container."""
+        return False
+
+    @property
+    def folders(self) -> str:
+        """The container's own, on its writable layer."""
+        return CONTAINER_FOLDERS
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script in the container."""
+        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
+
+
+class LocalTools(ToolRunner):
+    """Tools of this machine."""
+
+    @abstractmethod
+    def tool_place(self) -> tuple[Path, Mapping[str, str]]:
+        """Return the tools' folder and their environment."""
+
+    @property
+    def reads_files(self) -> bool:
+        """Yes: they run here."""
+        return True
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script on this machine."""
+        tools, environment = self.tool_place()
+        path = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
+        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
