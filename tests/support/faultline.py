@@ -39,6 +39,8 @@ UNANSWERED = "unanswered"  # the server carries it out, and the session is lost 
 KILLED_BEFORE = "killed before"
 KILLED_AFTER = "killed after"
 KILLS = (KILLED_BEFORE, KILLED_AFTER)
+# Called again and again until a server is up.
+POLL = "pg_isready"
 
 Act = Callable[[], Any]
 
@@ -57,8 +59,10 @@ class Faultline:
     """Counts positions, and strikes at one of them."""
 
     def __init__(self, place: str | None, kind: str | None, reached: Path) -> None:
-        self._place = place
+        self._thread, _, number = (place or "").partition(":")
+        self._number = int(number or 0)
         self._kind = kind
+        self._struck = False
         self._reached = reached
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -68,7 +72,7 @@ class Faultline:
         """Make a call, or what the fault makes of it."""
         kinds = {kind.replace("_", " "): failure for kind, failure in failures.items()}
         position = self._next(gateway, label, (*kinds, *KILLS))
-        if position.place != self._place:
+        if not self._strikes(position):
             return call()
         self._reached.write_text(json.dumps(asdict(position)))
         if self._kind == KILLED_BEFORE:
@@ -78,11 +82,19 @@ class Faultline:
             _die()
         return kinds[str(self._kind)]()
 
+    def _strikes(self, position: Position) -> bool:
+        """Whether this is where it strikes: there, or where the command polls and positions move, soon after."""
+        thread, _, number = position.place.partition(":")
+        if self._struck or thread != self._thread or int(number) < self._number or self._kind not in position.kinds:
+            return False
+        self._struck = True
+        return True
+
     def _next(self, gateway: str, label: str, kinds: tuple[str, ...]) -> Position:
         thread = threading.current_thread()
         name = "main" if thread is threading.main_thread() else thread.name.split("_")[0]
         # Where a command polls, the number of calls changes from run to run, and that of phases does not.
-        name = "phase" if gateway == "phase" else name
+        name = "phase" if gateway == "phase" else POLL if POLL in label else name
         with self._lock:
             number = self._counts[name] = self._counts.get(name, 0) + 1
             position = Position(f"{name}:{number}", gateway, " ".join(label.split())[:90], kinds)
@@ -235,6 +247,8 @@ def _die() -> NoReturn:
 
 
 def _program(argv: Any) -> str:
+    if POLL in argv:
+        return POLL
     flags = [part.split("=")[0] for part in argv[1:3] if part.startswith("--")]
     return " ".join([Path(argv[0]).name, *flags])
 
