@@ -9,6 +9,7 @@ from psycopg.conninfo import make_conninfo
 from cn_ops.errors import OperationFailed
 from cn_ops.stack.compose import ComposeStack
 from tests.e2e.commands.node import docker
+from tests.support.processes import wait_until
 from tests.support.stack_contract import StackContract
 from tests.support.stacks import POSTGRES
 
@@ -31,6 +32,7 @@ class TestComposeStack(StackContract):
         assert POSTGRES in stack.running()
         container = stack._containers()[POSTGRES]
         docker("restart", "--time", "5", container.id)
+        wait_until(lambda: stack._server.accepts_connections(5), 60)
         with psycopg.connect(make_conninfo(**stack.conninfo("cn"), connect_timeout="10")) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
