@@ -9,6 +9,7 @@ from pathlib import Path
 from cn_ops.differences import compare
 from cn_ops.errors import VerificationFailed
 from cn_ops.fingerprint import Stripped
+from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Recreation
 from cn_ops.postgres.control_list import CONTROLS
 from cn_ops.postgres.controls import damage
@@ -44,7 +45,9 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
 def _require_no_false_alarm(server: Server, recreation: Recreation, copy: str) -> None:
     if recreation.manifest is None:
         return
-    subject = Subject(server, copy, Path(recreation.manifest), Path(recreation.dump), recreation.database)
+    subject = Subject(
+        server, copy, read_fingerprint(Path(recreation.manifest)), Path(recreation.dump), recreation.database
+    )
     comparison = prove(subject, Stripped(not recreation.owners, not recreation.privileges))
     require_equal(comparison, "an undamaged copy", state="the recovery itself had passed", hint="see the log")
 

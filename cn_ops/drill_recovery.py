@@ -17,6 +17,7 @@ from cn_ops.errors import OperationFailed, OpsError, VerificationFailed
 from cn_ops.faults import Scenario, require_backed_up, rows_left
 from cn_ops.fingerprint import Fingerprint, Stripped
 from cn_ops.late_writes import LateWriter
+from cn_ops.manifest import read_fingerprint
 from cn_ops.model import BackupResult, Identity, Recreation
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
@@ -146,7 +147,7 @@ def _plan(operation: Operation, made: BackupResult) -> Recreation:
 
 def _require_noticed(operation: Operation, made: BackupResult) -> None:
     """Require that comparing sees damage which counting does not."""
-    subject = Subject(operation.stack, operation.database, made.generation.manifest_file, made.dump)
+    subject = Subject(operation.stack, operation.database, read_fingerprint(made.generation.manifest_file), made.dump)
     if prove(subject, Stripped()).equal:
         raise VerificationFailed("the damage was not noticed: the damaged database compares as equal")
 

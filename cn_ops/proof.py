@@ -9,7 +9,6 @@ from pathlib import Path
 from cn_ops.differences import compare, extension_texts, object_texts
 from cn_ops.errors import VerificationFailed
 from cn_ops.fingerprint import Comparison, Difference, Fingerprint, Stripped
-from cn_ops.manifest import read_fingerprint
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load_schema
 from cn_ops.postgres.objects import PREAMBLE, archive_objects, extensions, schema_objects
@@ -24,7 +23,7 @@ CONTEXT_SHOWN = 60
 
 @dataclass(frozen=True)
 class Subject:
-    """A database to be proven, the manifest that says what it must be, and the dump that it came from.
+    """A database to be proven, what it must be, and the dump that it came from.
 
     ``live`` is the database that it stands beside, null when it is that one: what is scratch bears its name, by which
     a later command finds what a killed one left. ``jobs`` is how many sessions compare, null for one for each core.
@@ -32,21 +31,21 @@ class Subject:
 
     server: Server
     database: str
-    manifest: Path
+    expected: Fingerprint
     dump: Path
     live: str | None = None
     jobs: int | None = None
 
 
 def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] = lambda _: None) -> Comparison:
-    """Compare a database with its manifest.
+    """Compare a database with what it must be.
 
     PostgreSQL does not always write an expression the way it was written to it: a CHECK on a varchar reads
     otherwise after its first round trip. And a dump does not say which version of an extension was there, or whose.
     So what differs in the schema is looked at once more, against what an empty database says of itself after it
     was given the dump's schema. An extension's other version or owner is told as left out.
     """
-    expected = read_fingerprint(subject.manifest)
+    expected = subject.expected
     probes = [one.probe for one in expected.probes]
     comparison = compare(expected, take(subject.server, subject.database, advanced, probes, subject.jobs), stripped)
     versions = extension_texts(expected.extensions)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
-from cn_ops.fingerprint import Comparison, Fingerprint, Stripped
+from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
@@ -28,7 +28,7 @@ from cn_ops.stack import Server
 def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Callable[[str], None]) -> None:
     """Load the dump into the empty target, and run the SQL files that come after.
 
-    The planner has no statistics then: see ``analyzed``.
+    The planner has no statistics then: whoever keeps the database analyzes it.
     """
     target = wanted.target
     said("load")
@@ -47,21 +47,6 @@ def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Ca
     with session(server, target) as connection:
         for done in repair(connection):
             said(done)
-
-
-@contextmanager
-def analyzed(
-    server: Server, database: str, expected: Fingerprint | None, jobs: int | None, said: Callable[[str], None]
-) -> Iterator[None]:
-    """Analyze a database that was just filled, while the block compares it, or before: probes want statistics."""
-    if expected is not None and not expected.probes:
-        with analyzing(server, database):
-            yield
-        return
-    said("analyze")
-    with session(server, database) as connection:
-        analyze(connection, jobs)
-    yield
 
 
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
@@ -112,13 +97,17 @@ def verify(
     Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then.
     """
     stack, jobs = operation.stack, operation.settings.restore.jobs
-    if recorded.manifest is None:
-        with analyzed(stack, recorded.target, None, jobs, said):
-            return None
-    manifest, dump = Path(recorded.manifest), Path(recorded.dump)
-    subject = Subject(stack, recorded.target, manifest, dump, recorded.database, jobs)
+    expected = read_fingerprint(Path(recorded.manifest)) if recorded.manifest else None
+    # Probes want statistics; nothing else that compares does.
+    beside = expected is not None and not expected.probes
+    if not beside:
+        said("analyze")
+        analyze(stack, recorded.target, jobs)
+    if expected is None:
+        return None
+    subject = Subject(stack, recorded.target, expected, Path(recorded.dump), recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
-    with analyzed(stack, recorded.target, read_fingerprint(manifest), jobs, said):
+    with analyzing(stack, recorded.target) if beside else nullcontext():
         comparison = prove(subject, stripped, said)
     require_equal(
         comparison,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
@@ -14,12 +14,13 @@ from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
 from cn_ops.phases import Phases
 from cn_ops.postgres import alter
+from cn_ops.postgres.analyze import analyze
 from cn_ops.postgres.database import server_version
 from cn_ops.postgres.load import run_globals
 from cn_ops.postgres.roles import make_missing_roles
 from cn_ops.postgres.session import MAINTENANCE_DATABASE, maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
-from cn_ops.replacement import analyzed, fill
+from cn_ops.replacement import fill
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source, check_dump, require_not_newer
 from cn_ops.stack import Server, Stack, StartableServer
@@ -166,11 +167,12 @@ def _compare(
     jobs: int | None,
     said: Callable[[str], None],
 ) -> Comparison:
-    subject = Subject(server, recreation.database, generation.manifest_file, generation.dump, jobs=jobs)
     expected = read_fingerprint(generation.manifest_file)
     # The server is thrown away, and what compares reads all there is: only probes want statistics.
-    with analyzed(server, recreation.database, expected, jobs, said) if expected.probes else nullcontext():
-        comparison = prove(subject, Stripped(), said)
+    if expected.probes:
+        said("analyze")
+        analyze(server, recreation.database, jobs)
+    comparison = prove(Subject(server, recreation.database, expected, generation.dump, jobs=jobs), Stripped(), said)
     require_equal(
         comparison,
         f"what {generation.dump.name} restores",

@@ -25,8 +25,13 @@ ORDER BY 3 DESC, 1, 2
 BYTES_PER_SESSION = 32 << 20
 
 
-def analyze(connection: psycopg.Connection, jobs: int | None = None) -> None:
+def analyze(server: Server, database: str, jobs: int | None = None) -> None:
     """Analyze a database, on at most so many sessions (None: one for each core)."""
+    with session(server, database) as connection:
+        _analyze(connection, jobs)
+
+
+def _analyze(connection: psycopg.Connection, jobs: int | None) -> None:
     found = connection.execute(_ANALYZED).fetchall()
     sessions = min(jobs or default_jobs(), sum(size for _, _, size in found) // BYTES_PER_SESSION, len(found))
     if sessions < 2:

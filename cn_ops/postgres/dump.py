@@ -107,8 +107,14 @@ def dump_database(
 
 
 @contextmanager
-def globals_dumped(server: Server, wanted: Globals) -> Iterator[Callable[[], str]]:
-    """Start to dump roles and tablespaces; give what waits for the end and returns the file's SHA-256, in hex."""
+def globals_dumped(server: Server, wanted: Globals | None) -> Iterator[Callable[[], str | None]]:
+    """Start to dump roles and tablespaces; give what waits for the end and returns the file's SHA-256, in hex.
+
+    Where none are wanted that is null.
+    """
+    if wanted is None:
+        yield lambda: None
+        return
     without = () if wanted.passwords else ("--no-role-passwords",)
     argv = ["pg_dumpall", "--globals-only", *without, "--no-password"]
     # Into the file itself: nobody reads a pipe while the database is dumped.

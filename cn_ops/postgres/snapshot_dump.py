@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -62,7 +61,7 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
             # The fingerprint counts the rows of tables. Whatever else it is, nothing holds it still for long.
             counted = None if is_plain else _counted(view, wanted)
             # No snapshot holds roles. They are dumped meanwhile, and not before: all that own something are there.
-            with globals_dumped(server, wanted.globals) if wanted.globals else nullcontext(_nothing) as written:
+            with globals_dumped(server, wanted.globals) as written:
                 with alongside(reading):
                     sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
                 globals_sha256 = written()
@@ -77,10 +76,6 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
 def _counted(view: Snapshot, wanted: Wanted) -> int:
     with scanning(view.connection):
         return count_rows(view.connection, wanted.counted_table)
-
-
-def _nothing() -> None:
-    return None
 
 
 def _described(view: Snapshot, database: str, tool_version: str) -> dict[str, Any]:

@@ -30,7 +30,6 @@ class Container:
     service: str
     state: str
     health: str = ""
-    exit_code: int = 0
     is_one_off: bool = False
     ports: tuple[tuple[str, int, int], ...] = ()
     addresses: tuple[str, ...] = ()
@@ -90,7 +89,6 @@ def _container(document: Mapping[str, Any]) -> Container:
         service=labels.get(SERVICE_LABEL, ""),
         state=state["Status"],
         health=_health(state),
-        exit_code=int(state.get("ExitCode") or 0),
         is_one_off=labels.get(ONE_OFF_LABEL, "").lower() == "true",
         ports=tuple(_ports(network.get("Ports") or {})),
         addresses=tuple(one["IPAddress"] for one in networks.values() if one.get("IPAddress")),

@@ -85,13 +85,10 @@ class ComposeServer:
         """
         password = self._known_password()
         login = {"user": self._postgres.user, "dbname": database, **({"password": password} if password else {})}
-        if self._address and not _answers(*self._address):
-            self.forget()
-        # A container that was started again since it was seen may have another port.
-        was_seen = self._found is not None
-        self._address = self._address or self._that_answers()
-        if self._address is None and was_seen:
-            self.forget()
+        if not (self._address and _answers(*self._address)):
+            self._address = self._that_answers()
+        if self._address is None:
+            self.forget()  # started again since it was seen, it may have another port
             self._address = self._that_answers()
         if self._address:
             host, port = self._address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,17 +11,11 @@ from typing import BinaryIO
 
 from cn_ops import process
 from cn_ops.process import Completed, Running
-from cn_ops.stack.base import CONTAINER_FOLDERS
+from cn_ops.stack.base import CONTAINER_FOLDERS, Server
 
 
-class ToolRunner(ABC):
-    """Runs tools to their end."""
-
-    @abstractmethod
-    def tool_started(
-        self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
-    ) -> AbstractContextManager[Running]:
-        """Start a client tool; it is ended when the block is left."""
+class ToolRunner(Server):
+    """Runs tools and scripts, where a server says how they are started."""
 
     def tool(
         self,
@@ -34,6 +28,23 @@ class ToolRunner(ABC):
         """Run a client tool to its end."""
         with self.tool_started(argv, stdin=stdin, stdout=stdout) as running:
             return running.wait(timeout)
+
+    def script_started(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: BinaryIO | None = None,
+        stdout: BinaryIO | None = None,
+    ) -> AbstractContextManager[Running]:
+        """Start a shell script where the tools are."""
+        return self.shell_started(["-c", script, "cn-ops", *arguments], stdin, stdout)
+
+    @abstractmethod
+    def shell_started(
+        self, arguments: Sequence[str], stdin: BinaryIO | None, stdout: BinaryIO | None
+    ) -> AbstractContextManager[Running]:
+        """Start a shell where the tools are, with them on its PATH; it is ended like one of them."""
 
 
 class ContainerTools(ToolRunner):
@@ -49,16 +60,11 @@ class ContainerTools(ToolRunner):
         """The container's own, on its writable layer."""
         return CONTAINER_FOLDERS
 
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
+    def shell_started(
+        self, arguments: Sequence[str], stdin: BinaryIO | None, stdout: BinaryIO | None
     ) -> AbstractContextManager[Running]:
-        """Start a shell script in the container."""
-        return self.tool_started(["sh", "-c", script, "cn-ops", *arguments], stdin=stdin, stdout=stdout)
+        """Start a shell in the container."""
+        return self.tool_started(["sh", *arguments], stdin=stdin, stdout=stdout)
 
 
 class LocalTools(ToolRunner):
@@ -73,16 +79,10 @@ class LocalTools(ToolRunner):
         """Yes: they run here."""
         return True
 
-    def script_started(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: BinaryIO | None = None,
-        stdout: BinaryIO | None = None,
+    def shell_started(
+        self, arguments: Sequence[str], stdin: BinaryIO | None, stdout: BinaryIO | None
     ) -> AbstractContextManager[Running]:
-        """Start a shell script on this machine."""
+        """Start a shell on this machine."""
         tools, environment = self.tool_place()
         path = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
-        argv = ["/bin/sh", "-c", script, "cn-ops", *arguments]
-        return process.started(argv, stdin=stdin, stdout=stdout, env={**environment, "PATH": path})
+        return process.started(["/bin/sh", *arguments], stdin=stdin, stdout=stdout, env={**environment, "PATH": path})

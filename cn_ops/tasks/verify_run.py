@@ -11,6 +11,7 @@ from cn_ops.errors import RUN_AGAIN, UsageError, VerificationFailed, saying
 from cn_ops.files import lock, private_folder
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
+from cn_ops.manifest import read_fingerprint
 from cn_ops.masking import mask
 from cn_ops.model import VerifyResult
 from cn_ops.phases import Phases
@@ -92,7 +93,7 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
     with saying("nothing was changed", RUN_AGAIN), phases.phase("compare") as step:
         live = settings.stack.postgres.database
         name = database or live
-        subject = Subject(stack, name, source.generation.manifest_file, source.path, live)
+        subject = Subject(stack, name, read_fingerprint(source.generation.manifest_file), source.path, live)
         comparison = prove(subject, Stripped(), step.advanced)
         count = len(comparison.differences)
         found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"

@@ -54,6 +54,16 @@ class Position:
     label: str
     kinds: tuple[str, ...]
 
+    @property
+    def thread(self) -> str:
+        """The first part of its place."""
+        return self.place.partition(":")[0]
+
+    @property
+    def number(self) -> int:
+        """The second part of its place."""
+        return int(self.place.partition(":")[2])
+
 
 class Faultline:
     """Counts positions, and strikes at one of them."""
@@ -84,8 +94,8 @@ class Faultline:
 
     def _strikes(self, position: Position) -> bool:
         """Whether this is where it strikes: there, or where the command polls and positions move, soon after."""
-        thread, _, number = position.place.partition(":")
-        if self._struck or thread != self._thread or int(number) < self._number or self._kind not in position.kinds:
+        there = position.thread == self._thread and position.number >= self._number
+        if self._struck or not there or self._kind not in position.kinds:
             return False
         self._struck = True
         return True

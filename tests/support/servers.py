@@ -18,3 +18,10 @@ def postmaster(stack: EmbeddedStack) -> int:
     pid = stack._cluster.pid()
     assert pid is not None
     return pid
+
+
+def filled(database_url: str, statements: str) -> str:
+    """Run statements in a database; return its name."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statements.encode())
+        return connection.info.dbname

@@ -10,6 +10,7 @@ from cn_ops.postgres import analyze
 from cn_ops.postgres.session import session
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.processes import wait_until
+from tests.support.servers import filled
 
 TABLES = """
 CREATE TABLE large AS SELECT n, n % 7 AS m FROM generate_series(1, 5000) AS n;
@@ -37,14 +38,6 @@ class Failed(Exception):
     """What the block fails with."""
 
 
-def made(database_url: str, statements: str) -> str:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(statements.encode())
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row is not None
-    return str(row[0])
-
-
 def known(server: EmbeddedStack, database: str) -> list[str]:
     with session(server, database) as connection:
         return [name for (name,) in connection.execute(KNOWN.encode())]
@@ -55,27 +48,26 @@ def test_every_table_is_analyzed(
     jobs: int, server: EmbeddedStack, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analyze, "BYTES_PER_SESSION", 1)
-    database = made(database_url, TABLES)
-    with session(server, database) as connection:
-        analyze.analyze(connection, jobs)
+    database = filled(database_url, TABLES)
+    analyze.analyze(server, database, jobs)
     assert known(server, database) == NAMES
 
 
 def test_every_table_is_analyzed_when_the_block_is_left(server: EmbeddedStack, database_url: str) -> None:
-    database = made(database_url, TABLES)
+    database = filled(database_url, TABLES)
     with analyze.analyzing(server, database):
         pass
     assert known(server, database) == NAMES
 
 
 def test_a_failed_analyze_fails_the_block(server: EmbeddedStack, database_url: str) -> None:
-    database = made(database_url, HINDERED.format("RAISE 'it is weak'"))
+    database = filled(database_url, HINDERED.format("RAISE 'it is weak'"))
     with pytest.raises(OpsError, match="it is weak"), analyze.analyzing(server, database):
         pass
 
 
 def test_a_failed_block_ends_the_analyze(server: EmbeddedStack, database_url: str) -> None:
-    database = made(database_url, HINDERED.format("PERFORM pg_sleep(60)"))
+    database = filled(database_url, HINDERED.format("PERFORM pg_sleep(60)"))
     with psycopg.connect(database_url, autocommit=True) as watch:
 
         def at_work() -> int:

@@ -18,6 +18,7 @@ from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.processes import wait_until
+from tests.support.servers import filled
 
 TABLES = r"""
 CREATE TABLE large (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text,
@@ -34,11 +35,7 @@ CREATE INDEX ON large (body); SELECT lo_from_bytea(0, 'content'); GRANT SELECT O
 
 @pytest.fixture
 def database(database_url: str) -> str:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(TABLES.encode())
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row is not None
-    return str(row[0])
+    return filled(database_url, TABLES)
 
 
 @pytest.fixture

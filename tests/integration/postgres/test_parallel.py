@@ -11,6 +11,7 @@ from cn_ops.postgres import contents, parallel
 from cn_ops.postgres.fingerprint import begin, take
 from cn_ops.postgres.snapshot import snapshot
 from cn_ops.stack.embedded import EmbeddedStack
+from tests.support.servers import filled
 
 TABLES = """
 CREATE TABLE large AS SELECT n, repeat(n::text, 40) AS text, n::float8 / 7 AS share
@@ -27,12 +28,8 @@ SELECT lo_from_bytea(0, 'content');
 
 
 @pytest.fixture
-def database(server: EmbeddedStack, database_url: str) -> str:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(TABLES.encode())
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row is not None
-    return str(row[0])
+def database(database_url: str) -> str:
+    return filled(database_url, TABLES)
 
 
 @pytest.mark.parametrize("blocks", [1, 7, 64, 100_000])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from cn_ops.fingerprint import Comparison, Difference, Stripped
+from cn_ops.manifest import read_fingerprint
 from cn_ops.postgres import alter
 from cn_ops.postgres.database import properties
 from cn_ops.postgres.load import load
@@ -62,7 +63,7 @@ def damaged(new_site: NewSite, major: int) -> Damaged:
     with session(site.stack, "postgres") as connection:
         alter.create(connection, copy, properties(connection, site.database))
     load(site.stack, copy, made.dump, owners=True, privileges=True)
-    subject = Subject(site.stack, copy, made.generation.manifest_file, made.dump)
+    subject = Subject(site.stack, copy, read_fingerprint(made.generation.manifest_file), made.dump)
     before = prove(subject, Stripped())
     for one in possible(major):
         run(site, copy, one, one.after)

@@ -10,6 +10,7 @@ import pytest
 
 from cn_ops.differences import compare
 from cn_ops.fingerprint import Stripped
+from cn_ops.manifest import read_fingerprint
 from cn_ops.model import BackupResult, GenerationState, RestoreResult, VerifyResult
 from cn_ops.phases import Phases, Silent
 from cn_ops.postgres.fingerprint import take
@@ -121,7 +122,7 @@ def test_owners_and_privileges_may_be_stripped_and_the_rest_is_equal(round_trip:
     subject = Subject(
         round_trip.site.stack,
         round_trip.site.database,
-        round_trip.made.generation.manifest_file,
+        read_fingerprint(round_trip.made.generation.manifest_file),
         round_trip.made.dump,
     )
     comparison = prove(subject, Stripped(owners=True, privileges=True))

@@ -60,8 +60,8 @@ def cases(positions: Sequence[Position]) -> list[Case]:
     """
     found = []
     # One poll is like another, and how many there are changes from run to run.
-    positions = [one for one in positions if one.place.partition(":")[0] != POLL or _number_of(one) <= 2]
-    last = {position.place.split(":")[0]: position for position in positions}
+    positions = [one for one in positions if one.thread != POLL or one.number <= 2]
+    last = {position.thread: position for position in positions}
     for position in positions:
         alone = position.gateway in ("file", "statement", "connect", "phase") and position not in last.values()
         kinds = [kind for kind in position.kinds if not (alone and kind == KILLED_AFTER)]
@@ -83,7 +83,7 @@ def sample(every: Sequence[Case], count: int, seed: int) -> list[Case]:
     chosen += [
         rest[int(offset + number * step)] for number in range(wanted) if int(offset + number * step) < len(rest)
     ]
-    return sorted(chosen, key=lambda case: (case.position.place.split(":")[0], _number(case), case.kind))
+    return sorted(chosen, key=lambda case: (case.position.thread, case.position.number, case.kind))
 
 
 def sweep(site: Site, command: Command, tried: Sequence[Case], said: Callable[[str], None] = print) -> Outcome:
@@ -162,14 +162,5 @@ def _indented(text: str) -> str:
 
 def _is_past_the_end(case: Case, ended: Ended) -> bool:
     """Whether a command that succeeded had fewer positions this time, for it did not poll as often."""
-    thread = case.position.place.partition(":")[0]
-    there = [_number_of(one) for one in ended.positions if one.place.partition(":")[0] == thread]
-    return ended.code == 0 and max(there, default=0) < _number(case) + MOVED
-
-
-def _number(case: Case) -> int:
-    return _number_of(case.position)
-
-
-def _number_of(position: Position) -> int:
-    return int(position.place.partition(":")[2])
+    there = [one.number for one in ended.positions if one.thread == case.position.thread]
+    return ended.code == 0 and max(there, default=0) < case.position.number + MOVED
