@@ -13,6 +13,7 @@ from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
 from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
 from cn_ops.postgres.session import dbname, silent_login
+from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 
 # No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
@@ -87,11 +88,18 @@ def _flags(owners: bool, privileges: bool) -> tuple[str, ...]:
 
 
 def run_sql(server: Server, database: str, script: Path) -> None:
-    """Run an SQL file in one transaction; raises ``ProcessFailed`` at its first error."""
+    """Run an SQL file in one transaction; raises ``OperationFailed``, naming it, at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
         target = dbname(database, silent_login(server, database))
-        server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
+        try:
+            server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
+        except ProcessFailed as error:
+            raise OperationFailed(
+                f"the SQL file {script} fails in the restored database",
+                hint="mend it, or take it out of restore.after; then run it again",
+                evidence=error.evidence,
+            ) from error
 
 
 def run_globals(server: Server, script: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cn_ops.errors import ExitCode, OpsError, UsageError, VerificationFailed
+from cn_ops.errors import ExitCode, OperationFailed, OpsError, UsageError, VerificationFailed
 from cn_ops.generations import read_catalogue
 from cn_ops.names import Beside
 from cn_ops.postgres.scratch import scratch_database
@@ -34,6 +34,21 @@ def after(site: Node, statement: str) -> None:
 
 def databases(site: Node) -> set[str]:
     return {name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")}
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "CREATE TABLE public.left (); COMMIT; SELECT 1/0"])
+def test_file_that_fails_after_the_load_is_named_and_nothing_is_swapped_in(statement: str, site: Node) -> None:
+    back_up(site)
+    site.rows(CHANGE)
+    before = site.content()
+    after(site, statement)
+    with pytest.raises(OperationFailed, match=r"after the restore\.sql fails") as failed:
+        bring_back(site)
+    assert "division by zero" in failed.value.evidence
+    assert "restore.after" in failed.value.hint
+    assert tells_everything(failed.value)
+    assert site.content() == before
+    assert beside_it(site, Beside.INCOMING) == ()
 
 
 @pytest.mark.parametrize(
