@@ -12,6 +12,7 @@ import pytest
 from cn_ops import masking
 from tests.support import leftovers
 from tests.support.capabilities import PROBES, REQUIRED, capability, check_required_names, require
+from tests.support.sweep.share import share_of_faults
 
 pytest.register_assert_rewrite("tests.support.stack_contract")
 
@@ -29,9 +30,10 @@ def is_worker(config: pytest.Config) -> bool:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sweep",
-        choices=("sample", "all"),
-        default="sample",
-        help="which faults the sweeps try: a sample, or all (hours)",
+        type=share_of_faults,
+        default=None,
+        metavar="all|K/N",
+        help="try all faults (hours), or the K-th of N equal shares of them, instead of a sample",
     )
     # The same sample each time, so that it is a change that makes it fail; other seeds find other things.
     parser.addoption("--sweep-seed", type=int, default=3084139307, help="which sample the sweeps try")

@@ -1,4 +1,4 @@
-"""A site on an embedded stack for each worker; which faults are tried: a sample, or all with `--sweep=all`."""
+"""A site on an embedded stack for each worker; which faults are tried: a sample, or those that `--sweep` names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fault at the external calls of `inv restore`; see tests/integration/sweep/rules.py for what must hold."""
+"""A fault at the external calls of `inv restore`; see tests/support/sweep/rules.py for what must hold."""
 
 from __future__ import annotations
 

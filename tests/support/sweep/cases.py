@@ -13,6 +13,7 @@ import pytest
 from tests.support.faultline import KILLED_AFTER, POLL, Position
 from tests.support.forker import Ended
 from tests.support.sweep.rules import RANDOM, broken_at_the_end, broken_by_a_fault, unsaid
+from tests.support.sweep.share import Share
 from tests.support.sweep.site import Site
 
 # So far positions may move where a command polls.
@@ -104,17 +105,18 @@ def sweep(site: Site, command: Command, tried: Sequence[Case], said: Callable[[s
 
 
 def sweep_command(site: Site, command: Command, count: int, config: pytest.Config) -> None:
-    """Try some faults of a command, or all with `--sweep=all`, and fail with all rules that were broken."""
+    """Try some faults of a command, or those that `--sweep` names, and fail with all rules that were broken."""
     site.begin(drifted=command.drifted)
     clean = site.run(command.argv)
     assert clean.code == 0, clean.text
     every = cases(clean.positions)
     seed = int(config.getoption("sweep_seed"))
-    tried = every if config.getoption("sweep") == "all" else sample(every, count, seed)
+    share: Share | None = config.getoption("sweep")
+    tried = share.of(every) if share else sample(every, count, seed)
     outcome = sweep(site, command, tried)
     found = f"{len(clean.positions)} positions, {len(every)} faults, {outcome.tried} tried"
     sys.stdout.write(f"{found}: {dict(sorted(outcome.codes.items()))}\n")
-    assert outcome.tried >= min(count, len(every))
+    assert outcome.tried == len(tried) > 0
     assert not outcome.failures, f"seed {seed}:\n" + "\n".join(outcome.failures)
 
 

@@ -179,6 +179,8 @@ class Site:
         self._make_database(drifted=False)
 
     def _start(self) -> None:
+        if {SERVER, *WRITERS} <= set(self.stack.running()):
+            return
         self.stack.start_postgres()
         self.stack.up(WRITERS)
 
