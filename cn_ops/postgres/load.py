@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
 import psycopg
+from psycopg.errors import DuplicateObject
 
 from cn_ops.errors import OperationFailed
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
 from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
-from cn_ops.postgres.session import dbname, silent_login
+from cn_ops.postgres.session import dbname, superuser_settings
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 
@@ -23,6 +25,10 @@ RESTORE_FLAGS = ("--exit-on-error", "--no-password")
 SESSION_SETTINGS = {"maintenance_work_mem": "256MB", "synchronous_commit": "off"}
 # By measurement: below, more sessions cost more than they bring.
 SMALL_DUMP_BYTES = 4 << 20
+# `psql:<stdin>:8: ERROR:  42710: role "x" already exists`
+_WITH_SQLSTATE = re.compile(r"(?:psql:\S+:\d+: )?[^\s:]+ ?:\s+([0-9A-Z]{5}): ")
+# The classes of notices and warnings.
+NO_ERROR = ("00", "01")
 
 
 def load(
@@ -91,7 +97,7 @@ def run_sql(server: Server, database: str, script: Path) -> None:
     """Run an SQL file in one transaction; raises ``OperationFailed``, naming it, at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
-        target = dbname(database, silent_login(server, database))
+        target = dbname(database, superuser_settings(server, database))
         try:
             server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
         except ProcessFailed as error:
@@ -105,9 +111,11 @@ def run_sql(server: Server, database: str, script: Path) -> None:
 def run_globals(server: Server, script: Path) -> None:
     """Run a dump of globals; a role that is there already is no error. Raises ``OperationFailed`` for any other."""
     with script.open("rb") as stream:
-        argv = ["psql", "--no-psqlrc", "--quiet", "--no-password", "--dbname=postgres"]
-        errors = server.tool(argv, stdin=stream).stderr.splitlines()
-    problems = [line for line in errors if "ERROR:" in line and "already exists" not in line]
+        argv = ["psql", "--no-psqlrc", "--quiet", "--set=VERBOSITY=verbose", "--no-password", "--dbname=postgres"]
+        said = server.tool(argv, stdin=stream).stderr.splitlines()
+    # In any language: how severe it is says the SQLSTATE.
+    errors = [(line, found[1]) for line in said if (found := _WITH_SQLSTATE.match(line))]
+    problems = [line for line, state in errors if state[:2] not in NO_ERROR and state != DuplicateObject.sqlstate]
     if problems:
         raise OperationFailed(f"{script.name} cannot be restored", evidence="\n".join(problems))
 

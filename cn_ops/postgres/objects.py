@@ -17,7 +17,7 @@ from cn_ops.masking import mask_patterns
 from cn_ops.postgres.archive import contents
 from cn_ops.postgres.dump import tool_version
 from cn_ops.postgres.locks import dumping
-from cn_ops.postgres.session import dbname
+from cn_ops.postgres.session import dbname, superuser_settings
 from cn_ops.stack import Server
 
 PREAMBLE = "PREAMBLE"
@@ -79,7 +79,8 @@ def schema_objects(server: Server, database: str, snapshot: str | None = None) -
 def dumped_schema(server: Server, database: str, snapshot: str | None = None) -> tuple[tuple[SchemaObject, ...], str]:
     """Return the same, and the version of the pg_dump that wrote it."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
-    argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={dbname(database)}"]
+    target = dbname(database, superuser_settings(server, database))
+    argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={target}"]
     with dumping():
         text = server.tool(argv).stdout
     version = _MADE_BY.search(text)

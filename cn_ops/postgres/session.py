@@ -37,7 +37,8 @@ PINNED = {
 
 NO_SETTINGS: Mapping[str, str] = types.MappingProxyType({})
 
-# libpq gives no SQLSTATE for a refused connection: its text is all there is.
+# libpq gives no SQLSTATE for a refused connection: its text is all there is, in the server's language. What is not
+# known here has a message of its own.
 REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
     (
         r"password authentication failed|no password supplied|SCRAM authentication",
@@ -116,7 +117,10 @@ def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     Every ``psycopg.Error`` inside the block leaves it as an ``OpsError``.
     """
     parameters = server.conninfo(database)
-    with explained(parameters["user"], database), connected(parameters, silent_login(server, database)) as connection:
+    with (
+        explained(parameters["user"], database),
+        connected(parameters, superuser_settings(server, database)) as connection,
+    ):
         yield connection
 
 
@@ -136,25 +140,29 @@ def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psy
     return psycopg.connect(conninfo, autocommit=True)
 
 
-def silent_login(server: Server, database: str) -> dict[str, str]:
-    """Return the settings with which a session fires no login trigger of a database: one may write rows there.
+def superuser_settings(server: Server, database: str) -> dict[str, str]:
+    """Return what only a superuser may set for a session, where we are one.
 
-    They came with PostgreSQL 17, only a superuser may set them, and an older server would refuse the session.
+    Errors come in English, for a tool shows no SQLSTATE. No login trigger is fired: it may write rows. They came with
+    PostgreSQL 17, and an older server would refuse the session.
     """
     if database in MAINTENANCE_DATABASES:
         return {}
     parameters = server.conninfo(maintenance_database(database))
     # Whoever cannot be asked is asked again by the session proper, whose error says what is wrong.
     with suppress(psycopg.Error):
-        return {"event_triggers": "off"} if _may_silence(tuple(sorted(parameters.items()))) else {}
+        return dict(_allowed(tuple(sorted(parameters.items()))))
     return {}
 
 
 @cache
-def _may_silence(parameters: tuple[tuple[str, str], ...]) -> bool:
+def _allowed(parameters: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     with connected(dict(parameters), {}) as connection:
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-        return bool(row and row[0]) and connection.info.server_version >= LOGIN_TRIGGERS_SINCE
+        if not (row and row[0]):
+            return NO_SETTINGS
+        silent = {"event_triggers": "off"} if connection.info.server_version >= LOGIN_TRIGGERS_SINCE else {}
+        return {"lc_messages": "C", **silent}
 
 
 @contextmanager

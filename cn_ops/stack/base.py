@@ -14,6 +14,8 @@ from cn_ops.process import Completed, Running
 
 # Every container has it, and it goes with the container.
 CONTAINER_FOLDERS = "/tmp"  # noqa: S108 - folders in it have random names, and only their maker can enter them
+# What the tools say is read, so whoever runs them, and whatever the image was made for, they say it in English.
+TOOL_LOCALE: dict[str, str] = {"LC_ALL": "C"}
 # For a server whose data nobody will miss: it need not survive a crash.
 SCRATCH_SETTINGS: dict[str, str] = {
     "fsync": "off",

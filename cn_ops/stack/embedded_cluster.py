@@ -16,6 +16,7 @@ import psutil
 from cn_ops import process
 from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.process import ProcessFailed
+from cn_ops.stack.base import TOOL_LOCALE
 from cn_ops.stack.embedded_layout import Layout, binaries
 
 LOG_LINES = 15
@@ -104,9 +105,15 @@ class Cluster:
         return ""
 
     def environment(self) -> dict[str, str]:
-        """Return an environment whose libpq settings lead to this server and to no other."""
+        """Return a tool's environment: its libpq settings lead to this server and to no other."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return {**inherited, "PGHOST": str(self.layout.sockets), "PGPORT": str(PORT), "PGUSER": self.user}
+        return {
+            **inherited,
+            "PGHOST": str(self.layout.sockets),
+            "PGPORT": str(PORT),
+            "PGUSER": self.user,
+            **TOOL_LOCALE,
+        }
 
     def _wait_ready(self) -> None:
         """Wait for a server that another command started, and perhaps did not live to wait for."""

@@ -18,7 +18,7 @@ from cn_ops.masking import remember
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import Settings
-from cn_ops.stack.base import StartableServer
+from cn_ops.stack.base import TOOL_LOCALE, StartableServer
 from cn_ops.stack.embedded import throwaway
 from cn_ops.stack.embedded_layout import wheel_binaries
 from cn_ops.stack.server_address import Address, address_of
@@ -158,7 +158,9 @@ class ServerStack(LocalTools):
     ) -> Iterator[Running]:
         """Start a client tool of this machine; where the server is, it learns from its environment."""
         program = str(self.tools.path(argv[0]))
-        with process.started([program, *argv[1:]], stdin=stdin, stdout=stdout, env=self._environment()) as running:
+        with process.started(
+            [program, *argv[1:]], stdin=stdin, stdout=stdout, env=self._tool_environment()
+        ) as running:
             yield running
 
     @property
@@ -168,7 +170,7 @@ class ServerStack(LocalTools):
 
     def tool_place(self) -> tuple[Path, Mapping[str, str]]:
         """Return where the tools are, and what leads them to the server."""
-        return self.tools.path("pg_restore").parent, self._environment()
+        return self.tools.path("pg_restore").parent, self._tool_environment()
 
     def conninfo(self, database: str) -> dict[str, str]:
         """Return the DSN's parameters with this database."""
@@ -200,6 +202,9 @@ class ServerStack(LocalTools):
     def _environment(self) -> dict[str, str]:
         defaults = {"PGCONNECT_TIMEOUT": CONNECT_SECONDS, "PGAPPNAME": APPLICATION_NAME}
         return {**defaults, **self.address.environment(os.environ)}
+
+    def _tool_environment(self) -> dict[str, str]:
+        return {**self._environment(), **TOOL_LOCALE}
 
     def _command(self, argv: Sequence[str], patience: float) -> None:
         process.run(argv, timeout=patience)
