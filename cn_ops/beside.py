@@ -26,6 +26,8 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
 
     After a failure ``settle`` drops the incoming database and leaves the live one as it is.
     """
+    # That of an earlier try is gone: killed before the new one is on record, it must be known by its name.
+    wanted = replace(wanted, new_oid=None)
     operation.intend(recreating=wanted)
     said("create")
     with session(operation.stack, maintenance_database(wanted.database)) as connection:

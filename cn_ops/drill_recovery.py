@@ -74,14 +74,15 @@ def restore(
     """Check the dump as an operator's restore does, and restore it as the settings say."""
     source = made[-1]
     with operation.phases.phase("restore") as step:
-        for broken in made[:-1]:
-            _require_refused(operation, broken)
-        wanted = Source(source.dump, source.generation)
-        check_source(operation.stack, wanted, step.advanced_bytes, database=operation.database)
         if scenario.loses_cluster:
             bring_roles(operation.stack, source.generation)
             # Another cluster, another empty database: what is on record must be about these.
             recreation = _plan(operation, source)
+            operation.intend(recreating=recreation)
+        for broken in made[:-1]:
+            _require_refused(operation, broken)
+        wanted = Source(source.dump, source.generation)
+        check_source(operation.stack, wanted, step.advanced_bytes, database=operation.database)
         if scenario.while_restoring:
             failed = _require_harmless(operation, scenario.while_restoring, recreation, step)
             LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from cn_ops.beside import open_databases, restore_incoming, settle, swap, verify_incoming
 from cn_ops.errors import OperationFailed
 from cn_ops.files import sha256
+from cn_ops.generations import folder_lock
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import end_tool_sessions
@@ -72,9 +74,16 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
     end_left_sessions(operation)
     if is_another_cluster(operation, recorded):
         finished(operation)
+        operation.phases.warn(
+            f"the database {recorded.database!r} was being restored, and this is another cluster: if it is to be "
+            f"restored here, `inv restore --dump={shlex.quote(recorded.dump)}` does it"
+        )
         return "left the databases of another cluster alone"
-    if recorded.incoming is not None:
-        return _heal_beside(operation, recorded)
+    with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
+        return _heal_beside(operation, recorded) if recorded.incoming else _heal_in_place(operation, recorded)
+
+
+def _heal_in_place(operation: Operation, recorded: Recreation) -> str:
     if not is_ours(operation, recorded):
         finished(operation)
         return f"left the database {recorded.database!r} as it is"

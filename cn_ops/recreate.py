@@ -26,6 +26,9 @@ def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], Non
 
     The record stays until ``finished``: a loaded database is not a verified one. An error says what is left.
     """
+    if wanted.new_oid is not None:
+        # What is dropped now is what an earlier try has made, and that was not finished either.
+        wanted = replace(wanted, old_oid=wanted.new_oid, new_oid=None, damaged=True)
     operation.intend(recreating=wanted)
     try:
         said("drop and create")

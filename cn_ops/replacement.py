@@ -81,7 +81,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             properties=properties,
             manifest=str(source.generation.manifest_file) if source.generation else None,
             old_oid=there.database_oid if there else None,
-            damaged=bool(left and there),
+            damaged=left is not None,
             owners=is_beside and settings.owners,
             privileges=is_beside and settings.privileges,
             incoming=incoming if is_beside else None,

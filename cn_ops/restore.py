@@ -151,6 +151,8 @@ def _failed(operation: Operation, error: OpsError | KeyboardInterrupt, before: i
             is_same = oid_of(operation, operation.database) == before
             now = "as it was" if is_same else "the one that was to take its place"
             failure.with_state(settled or f"the database {operation.database!r} is {now}")
+        elif settled:
+            failure.with_state(f"{settled}; its writers are stopped, and `inv heal` restores it")
     failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
     try:
         start_unless_recreating(operation)

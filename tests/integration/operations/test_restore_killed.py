@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cn_ops.names import Beside
+from cn_ops.replacement import plan_recreation
+from cn_ops.source import find_source
 from tests.support import kill_at
 from tests.support.nodes import Node
 from tests.support.operations import back_up, beside_it, bring_back, heal_it
@@ -32,10 +35,17 @@ STEPS = {
 OPEN = "SELECT datname::text FROM pg_database WHERE NOT datallowconn AND datname <> 'template0'"
 
 
-def killed_restore(site: Node, step: str, moment: str) -> None:
-    target, number = STEPS[step]
+RESTORE = ("restore", "--dump=latest", "--yes")
+HEALING = {
+    "drop": ("cn_ops.postgres.alter:drop", 1),
+    "create": ("cn_ops.postgres.alter:create", 1),
+    "load": ("cn_ops.replacement:load", 1),
+}
+
+
+def killed(site: Node, target: str, number: int, moment: str, *command: str) -> None:
     script = str(Path(kill_at.__file__))
-    argv = [sys.executable, script, target, str(number), moment, "restore", "--dump=latest", "--yes"]
+    argv = [sys.executable, script, target, str(number), moment, *command]
     done = subprocess.run(argv, cwd=site.folder, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == -9, done.stderr
 
@@ -51,7 +61,7 @@ def test_killed_restore_leaves_the_old_or_the_new_database_and_healing_the_rest(
     old = site.content()
     writer = site.stack.writers[0]
     site.stack.start([writer])
-    killed_restore(site, step, moment)
+    killed(site, *STEPS[step], moment, *RESTORE)
     names = {name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")}
     assert site.database in names
 
@@ -67,3 +77,26 @@ def test_killed_restore_leaves_the_old_or_the_new_database_and_healing_the_rest(
 
     bring_back(site)
     assert site.content() == new
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", HEALING)
+def test_healing_that_is_killed_in_its_turn_is_healed(step: str, moment: str, either_way: Node) -> None:
+    """The record is then about a database that an earlier try has made."""
+    site = either_way
+    whole = site.content()
+    back_up(site)
+    site.rows("TRUNCATE cn_relay.events CASCADE")
+    if site.settings.restore.strategy == "beside":
+        with site.operation("drill") as operation:
+            source = find_source(site.settings.backup, "latest", site.folder)
+            plan = plan_recreation(operation, source, str(source.manifest and source.manifest.sha256))
+            operation.intend(recreating=replace(plan, damaged=True))
+        killed(site, "cn_ops.replacement:load", 1, "before", "heal")
+    else:
+        killed(site, "cn_ops.replacement:load", 1, "before", *RESTORE)
+    killed(site, *HEALING[step], moment, "heal")
+    assert heal_it(site)
+    assert site.content() == whole
+    assert site.journal is None
+    assert [beside_it(site, kind) for kind in (Beside.INCOMING, Beside.SCRATCH)] == [(), ()]
