@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
 from psycopg import sql
@@ -41,19 +41,35 @@ def _analyze(connection: psycopg.Connection, jobs: int | None) -> None:
     for schema, name, _ in found:
         todo.put((schema, name))
 
-    def work() -> None:
-        with sibling(connection) as another:
-            while not todo.empty():
-                try:
-                    table = todo.get_nowait()
-                except queue.Empty:
-                    return
-                another.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*table)))
+    def work(another: psycopg.Connection) -> None:
+        with suppress(queue.Empty):
+            while True:
+                another.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*todo.get_nowait())))
 
-    with ThreadPoolExecutor(sessions, thread_name_prefix="analyze") as pool:
-        started = [pool.submit(work) for _ in range(sessions)]
-        for one in started:
-            one.result()
+    with ExitStack() as held:
+        others = [held.enter_context(sibling(connection)) for _ in range(sessions)]
+        pool = held.enter_context(ThreadPoolExecutor(sessions, thread_name_prefix="analyze"))
+        started = [pool.submit(work, one) for one in others]
+        try:
+            for done in as_completed(started):
+                done.result()
+        except BaseException:
+            _empty(todo)
+            _cancel(others)
+            raise
+
+
+def _empty(todo: queue.SimpleQueue[tuple[str, str]]) -> None:
+    with suppress(queue.Empty):
+        while True:
+            todo.get_nowait()
+
+
+def _cancel(sessions: Iterable[psycopg.Connection]) -> None:
+    """Cancel what sessions wait for in their threads, so that leaving does not wait for it."""
+    for one in sessions:
+        with suppress(psycopg.Error):  # a server that is gone does nothing any more
+            one.cancel_safe()
 
 
 @contextmanager
@@ -70,7 +86,5 @@ def analyzing(server: Server, database: str) -> Iterator[None]:
             yield
             running.result()
         except BaseException:
-            # The thread sits in the server's answer: its query is cancelled, so that leaving does not wait for it.
-            with suppress(psycopg.Error):  # a server that is gone does nothing any more
-                connection.cancel_safe()
+            _cancel([connection])
             raise

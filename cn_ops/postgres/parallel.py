@@ -205,8 +205,8 @@ class ContentsReader:
             started = [pool.submit(elsewhere, one) for one in others]
             with self._ending_all():
                 work(mine)
-            for one in started:
-                one.exception()  # waits; what it was is on record
+                for one in started:
+                    one.exception()  # waits; what it was is on record
         if self._failure is not None:
             raise self._failure
 

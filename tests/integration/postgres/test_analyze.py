@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -32,6 +34,9 @@ AT_WORK = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'active' AND query = 'ANALYZE'
 """
+
+
+ANY_AT_WORK = AT_WORK.replace("= 'ANALYZE'", "LIKE 'ANALYZE%'")
 
 
 class Failed(Exception):
@@ -83,3 +88,22 @@ def test_a_failed_block_ends_the_analyze(server: EmbeddedStack, database_url: st
         with pytest.raises(Failed):
             failing()
         assert at_work() == 0
+
+
+def test_one_failure_ends_every_session(
+    server: EmbeddedStack, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analyze, "BYTES_PER_SESSION", 1)
+    database = filled(database_url, HINDERED.format("PERFORM pg_sleep(60)"))
+    with psycopg.connect(database_url, autocommit=True) as watch, ThreadPoolExecutor(1) as pool:
+
+        def at_work() -> list[tuple[int, str]]:
+            return watch.execute(ANY_AT_WORK.replace("count(*)", "pid, query").encode()).fetchall()
+
+        running = pool.submit(analyze.analyze, server, database, 3)
+        wait_until(lambda: any("weak" in query for _, query in at_work()))
+        (hindered,) = (pid for pid, query in at_work() if "weak" in query)
+        watch.execute("SELECT pg_terminate_backend(%s)", (hindered,))
+        with pytest.raises(OpsError):
+            running.result()
+        assert at_work() == []
