@@ -211,8 +211,13 @@ def _read_generation(manifest_file: Path, generation_id: str) -> Generation:
     found = Generation(generation_id, dump, manifest_file, GenerationState.DAMAGED, manifest, problem)
     if problem:
         return found
-    proof = read_proof(found.proof_file, manifest.sha256)
+    # Without its roles it can be restored on the server that has them, and is not what was proven.
+    proof = read_proof(found.proof_file, manifest.sha256) if _has_globals(manifest, dump) else None
     return replace(found, state=GenerationState.PROVEN if proof else GenerationState.COMPLETE, proof=proof)
+
+
+def _has_globals(manifest: Manifest, dump: Path) -> bool:
+    return manifest.globals_file is None or dump.with_name(manifest.globals_file).exists()
 
 
 def _problem(manifest: Manifest, dump: Path, generation_id: str) -> str:

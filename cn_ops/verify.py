@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
-from cn_ops.files import remove
+from cn_ops.files import remove, sha256
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
 from cn_ops.phases import Phases
 from cn_ops.postgres import alter
 from cn_ops.postgres.analyze import analyze
+from cn_ops.postgres.archive import KILLED, NO_SPACE
 from cn_ops.postgres.database import server_version
 from cn_ops.postgres.load import run_globals
 from cn_ops.postgres.roles import make_missing_roles
 from cn_ops.postgres.session import MAINTENANCE_DATABASE, maintenance_database, session
+from cn_ops.process import ProcessFailed
 from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.replacement import fill
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source, check_dump, require_not_newer
 from cn_ops.stack import Server, Stack, StartableServer
 
+# What a restore fails with where its server is the cause.
+NOT_THE_DUMP = re.compile(
+    rf"{NO_SPACE}|connection to server|server closed the connection|terminating connection|out of memory"
+)
 NOT_PROVEN = "the live database was not touched; the generation is not proven"
 
 
@@ -65,10 +72,20 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
 
 
 def bring_roles(server: Server, generation: Generation) -> None:
-    """Bring a generation's roles to a server that does not have them: from its globals, else without passwords."""
+    """Bring a generation's roles to a server that does not have them: from its globals, else without passwords.
+
+    Raises ``VerificationFailed`` when the globals are not what was backed up.
+    """
     manifest = generation.manifest
     if manifest and manifest.globals_file:
-        run_globals(server, generation.dump.with_name(manifest.globals_file))
+        script = generation.dump.with_name(manifest.globals_file)
+        if not script.exists() or sha256(script) != manifest.globals_sha256:
+            raise VerificationFailed(
+                f"{script} is gone or has changed: roles of {generation.id} and their passwords may be lost",
+                state="the dump itself is good",
+                hint="make a new backup and verify that",
+            )
+        run_globals(server, script)
     with session(server, MAINTENANCE_DATABASE) as connection:
         make_missing_roles(connection, read_fingerprint(generation.manifest_file).roles)
 
@@ -157,7 +174,17 @@ def _restore(
     with session(server, maintenance_database(recreation.database)) as connection:
         alter.drop(connection, recreation.database)
         alter.create(connection, recreation.database, recreation.properties)
-    fill(server, recreation, settings, said)
+    try:
+        fill(server, recreation, settings, said)
+    except ProcessFailed as error:
+        if error.completed.exit_code in KILLED or NOT_THE_DUMP.search(error.evidence):
+            raise
+        raise VerificationFailed(
+            f"{generation.dump.name} cannot be restored into an empty server",
+            state=NOT_PROVEN,
+            hint="mend in the live database what it says, make a new backup and verify that",
+            evidence=error.evidence,
+        ) from error
 
 
 def _compare(

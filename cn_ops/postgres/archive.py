@@ -24,6 +24,7 @@ KILLED = (-9, -15, 137, 143)
 CUSTOM_MAGIC = b"PGDMP"
 # What pg_restore says of an archive whose format its version does not know yet.
 NEWER_FORMAT = "unsupported version"
+NO_SPACE = "No space left on device|Disk quota exceeded"
 NOT_BUILT_IN = "this build does not support compression"
 # How other files that people take for a dump begin, and what they are.
 LOOK_ALIKES: tuple[tuple[bytes, str, str], ...] = (
@@ -209,6 +210,13 @@ def _read_stream(server: Server, path: Path, seen: Callable[[bytes], None]) -> N
 def _unreadable(server: Server, path: Path, error: ProcessFailed) -> OpsError:
     if error.completed.exit_code in KILLED:
         return error.with_state("nothing was changed").with_hint("something killed it: is there enough memory?")
+    if re.search(NO_SPACE, error.evidence):
+        return MissingError(
+            f"there is no room beside the client tools for what is in {path}",
+            state="nothing was changed",
+            hint="free some space where they keep what is temporary (in a container, on its writable layer)",
+            evidence=error.evidence,
+        )
     if NOT_BUILT_IN in error.evidence:
         return MissingError(
             f"the client tools cannot read {path}: they were built without its compression",

@@ -47,7 +47,8 @@ def load(
     ``ProcessFailed`` at the first error.
     """
     jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
-    target = dbname(database, {**SESSION_SETTINGS, "max_parallel_maintenance_workers": str(jobs)})
+    settings = {**superuser_settings(server, database), **SESSION_SETTINGS}
+    target = dbname(database, {**settings, "max_parallel_maintenance_workers": str(jobs)})
     flags = _flags(owners, privileges)
     argv = ["pg_restore", *flags, f"--dbname={target}"]
     if jobs == 1 and not is_directory(dump):

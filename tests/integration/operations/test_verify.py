@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cn_ops.errors import ExitCode, OpsError, UsageError, VerificationFailed
+from cn_ops.errors import ExitCode, MissingError, OperationFailed, OpsError, UsageError, VerificationFailed
 from cn_ops.files import lock
 from cn_ops.generations import read_catalogue, remove_generation
 from cn_ops.model import Generation, GenerationState, VerifyResult
@@ -24,7 +24,7 @@ from cn_ops.stack.embedded import EmbeddedStack
 from cn_ops.verify import verify
 from tests.support import kill_at
 from tests.support.nodes import Node
-from tests.support.operations import back_up, execute, tells_everything
+from tests.support.operations import Tools, back_up, execute, tells_everything
 from tests.support.processes import wait_until
 
 NewSite = Any
@@ -172,6 +172,62 @@ def test_generation_that_was_proven_and_fails_later_is_proven_no_more(proven: No
     with pytest.raises(VerificationFailed):
         verify_it(proven)
     assert not generation.proof_file.exists()
+
+
+@pytest.mark.parametrize("change", ["gone", "empty"])
+def test_generation_whose_roles_are_gone_is_proven_no_more(change: str, proven: Node) -> None:
+    verify_it(proven)
+    (script,) = proven.backups.glob("*.globals.sql")
+    if change == "gone":
+        script.unlink()
+        assert only(proven).state is GenerationState.COMPLETE
+    else:
+        script.write_text("")
+    with pytest.raises(VerificationFailed, match="is gone or has changed") as failed:
+        verify_it(proven)
+    assert tells_everything(failed.value)
+    assert only(proven).state is GenerationState.COMPLETE
+
+
+def test_full_disk_beside_the_tools_says_nothing_of_the_dump(site: Node, tools: Tools) -> None:
+    site.change({"backup": {"preset": "parallel"}})
+    back_up(site)
+    verify_it(site)
+    tools(site, tar="echo 'tar: /x/dump: Wrote only 512 of 10240 bytes: No space left on device' >&2; exit 2")
+    with pytest.raises(MissingError, match="no room beside the client tools") as failed:
+        verify_it(site)
+    assert tells_everything(failed.value)
+    assert only(site).state is GenerationState.PROVEN
+
+
+# A function that finds its table by the search path, which is empty while a dump is loaded.
+UNLOADABLE = """
+CREATE TABLE public.allowed AS SELECT 1 AS n;
+CREATE FUNCTION public.is_allowed(int) RETURNS bool LANGUAGE plpgsql AS
+  $$ BEGIN RETURN EXISTS (SELECT FROM allowed WHERE n = $1); END $$;
+CREATE TABLE public.checked (n int CHECK (public.is_allowed(n)));
+INSERT INTO public.checked VALUES (1)
+"""
+
+
+def test_dump_that_cannot_be_loaded_is_not_proven(site: Node) -> None:
+    site.rows(UNLOADABLE)
+    back_up(site)
+    with pytest.raises(VerificationFailed, match="cannot be restored into an empty server") as failed:
+        verify_it(site)
+    assert tells_everything(failed.value)
+    assert 'relation "allowed" does not exist' in failed.value.evidence
+    assert only(site).state is GenerationState.COMPLETE
+
+
+@pytest.mark.parametrize("said", ["could not extend file: No space left on device", "server closed the connection"])
+def test_scratch_server_that_fails_says_nothing_of_the_dump(said: str, proven: Node, tools: Tools) -> None:
+    verify_it(proven)
+    tools(proven, pg_restore=f'case "$*" in *--dbname*) echo "{said}" >&2; exit 1;; esac; exec {{real}} "$@"')
+    with pytest.raises(OperationFailed, match="exit code 1") as failed:
+        verify_it(proven)
+    assert tells_everything(failed.value)
+    assert only(proven).state is GenerationState.PROVEN
 
 
 def test_generation_that_is_pruned_meanwhile_leaves_no_proof_behind(proven: Node) -> None:
