@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from cn_ops import __version__
-from cn_ops.errors import RUN_AGAIN, VerificationFailed, saying
+from cn_ops.errors import RUN_AGAIN, OperationFailed, VerificationFailed, saying
 from cn_ops.fingerprint import Fingerprint, Probe
-from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock
+from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
 from cn_ops.model import BackupResult, Decision, Generation, GenerationState, Manifest
 from cn_ops.operation import Operation
@@ -24,10 +25,12 @@ from cn_ops.postgres.database import (
 )
 from cn_ops.postgres.dump import Globals, plan_dump, tool_version
 from cn_ops.postgres.fingerprint import until_quiet
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot
 from cn_ops.postgres.tools import check_tools
-from cn_ops.prune import policy, prune
+from cn_ops.prune import dumps_on_record, policy, prune
+from cn_ops.retention import made_at
 from cn_ops.settings import ProbeSettings
 from cn_ops.text import readable_bytes
 
@@ -44,10 +47,13 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     settings = operation.settings.backup
     operation.require_server()
     check_tools(operation.stack, restoring=False)
-    with folder_lock(settings.directory, operation.name):
+    with folder_lock(settings.directory, operation.name), ExitStack() as held:
         with saying(NOTHING_MADE, RUN_AGAIN):
+            held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
-        with draft(settings.directory, settings.prefix, clock()) as made:
+            began = clock()
+            _require_newest(operation, began)
+        with draft(settings.directory, settings.prefix, began) as made:
             manifest, fingerprint = _dump(operation, made, clock)
             _read_back(operation, made, manifest)
             with operation.phases.phase("publish") as step:
@@ -117,6 +123,23 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
         return manifest, fingerprint
 
 
+def _require_newest(operation: Operation, now: datetime) -> None:
+    """Raise ``OperationFailed`` when a generation would not be the newest of its database, and be pruned as old."""
+    settings = operation.settings.backup
+    alike = [
+        made_at(one)
+        for one in read_catalogue(settings.directory, settings.prefix).complete
+        if one.manifest and one.manifest.database == operation.database
+    ]
+    newest = max(alike, default=now)
+    if newest > now:
+        raise OperationFailed(
+            f"it is {_stamp(now)} here, and the newest generation of {operation.database!r} was made at "
+            f"{_stamp(newest)}: one that is made now would pass for an older one",
+            hint="set the clock right; if it is, that generation was made while it was not: move its files away",
+        )
+
+
 def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:
     return tuple(Probe(one.name, one.query, None if one.expect is None else str(one.expect)) for one in settings.sql)
 
@@ -149,7 +172,7 @@ def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:
     settings = operation.settings.backup
     with operation.phases.phase("prune") as step:
         with saying(f"the new generation {new} is complete; not all of the old ones were removed", RUN_AGAIN):
-            retention = prune(settings, policy(settings))
+            retention = prune(settings, policy(settings), needed=dumps_on_record(operation.settings.state))
         decisions = retention.decisions
         if retention.suspicion:
             operation.phases.warn(f"nothing is pruned: {retention.suspicion}; `inv prune --trust` prunes anyway")

@@ -18,6 +18,7 @@ from cn_ops.files import explained, publish_alone, remove, remove_asides
 from cn_ops.model import Recreation
 
 JOURNAL_VERSION = 1
+JOURNAL_SUFFIX = ".journal.json"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from cn_ops.errors import MissingError
 from cn_ops.files import lock, private_folder
-from cn_ops.journal import Intent, Journal
+from cn_ops.journal import JOURNAL_SUFFIX, Intent, Journal
 from cn_ops.phases import Phases
 from cn_ops.settings import Settings
 from cn_ops.stack import Choice, Stack
@@ -65,4 +65,4 @@ def lock_path(settings: Settings, stack: Stack) -> Path:
 
 def journal_path(settings: Settings, stack: Stack) -> Path:
     """Return the journal of a stack."""
-    return settings.state / f"{stack.name}.journal.json"
+    return settings.state / f"{stack.name}{JOURNAL_SUFFIX}"

@@ -13,7 +13,7 @@ from cn_ops.operation import Operation
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.replacement import plan_recreation
-from cn_ops.source import Source, check_source, find_source, foreign_database
+from cn_ops.source import CHOSEN, Source, check_source, find_source, foreign_database
 from cn_ops.text import readable_bytes
 
 
@@ -41,6 +41,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
         if foreign := foreign_database(source, operation.database, wanted):
             operation.phases.warn(foreign)
         require_server(operation)
+        _look_at_cluster(operation, source, wanted)
         check_tools(operation.stack, restoring=True, force=force_version)
         checked = check_source(operation.stack, source, step.advanced_bytes, database=operation.database)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
@@ -64,6 +65,30 @@ def _warn_of_passed_over(operation: Operation) -> None:
     settings = operation.settings.backup
     for one in read_catalogue(settings.directory, settings.prefix).passed_over:
         operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
+
+
+def _look_at_cluster(operation: Operation, source: Source, wanted: str) -> None:
+    """Warn of a generation of another cluster.
+
+    Raises ``UsageError`` where nobody has named it and there are others: a drill on another stack may have made it.
+    """
+    if source.manifest is None:
+        return
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        own = db.system_identifier(connection)
+    if source.manifest.system_identifier == own:
+        return
+    said = f"the generation {source.manifest.id} was made on another cluster than this server's"
+    settings = operation.settings.backup
+    for one in read_catalogue(settings.directory, settings.prefix).complete:
+        known = one.manifest
+        if wanted in CHOSEN and known and (known.system_identifier, known.database) == (own, operation.database):
+            raise UsageError(
+                said,
+                state="nothing was changed",
+                hint=f"if you mean it: --dump={source.manifest.id}; the newest of this one: --dump={one.id}",
+            )
+    operation.phases.warn(f"{said}, as is right where a server was lost and made anew")
 
 
 def _warn_of_writers(operation: Operation) -> None:

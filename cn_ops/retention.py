@@ -36,16 +36,20 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
     """Decide for every complete generation, the newest first; ``keep.last`` must be at least 1.
 
     Damaged and foreign files are no part of it: they are neither counted nor removed. Generations of another
-    database are counted for themselves: a folder may be shared. Of each the newest complete
-    and the newest proven generation are always kept, and all are while the newest is suspicious.
+    database are counted for themselves: a folder may be shared. So are those of other clusters than the newest one's:
+    a drill on another stack, or a server that was made anew, must not use up what there is of a real one. Of each
+    the newest complete and the newest proven generation are always kept, and all are while the newest is suspicious.
     """
     if keep.last < 1:
         raise ValueError(f"keep must be at least 1, got {keep.last}")
     complete = catalogue.complete
-    by_database: dict[object, list[Generation]] = {}
+    newest_cluster: dict[str, str] = {}
+    groups: dict[tuple[str, bool], list[Generation]] = {}
     for one in complete:
-        by_database.setdefault(one.manifest and one.manifest.database, []).append(one)
-    decided = [_decide_alike(tuple(alike), keep) for alike in by_database.values()]
+        database, cluster = _origin(one)
+        is_newest = newest_cluster.setdefault(database, cluster) == cluster
+        groups.setdefault((database, is_newest), []).append(one)
+    decided = [_decide_alike(tuple(alike), keep) for alike in groups.values()]
     decisions = {decision.generation.id: decision for one in decided for decision in one.decisions}
     return Retention(
         tuple(decisions[one.id] for one in complete),
@@ -53,8 +57,14 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
     )
 
 
+def _origin(generation: Generation) -> tuple[str, str]:
+    """Return the database that a generation is of, and its cluster."""
+    manifest = generation.manifest
+    return (manifest.database, manifest.system_identifier) if manifest else ("", "")
+
+
 def _decide_alike(complete: tuple[Generation, ...], keep: Keep) -> Retention:
-    """Decide for the generations of one database."""
+    """Decide for the generations of one database that are counted together."""
     reasons: dict[str, str] = {}
     # A fall is told once, of the first generation after it: what was before must outlast the next ones as well.
     for after, before in pairwise(complete):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 import psycopg
+from psycopg import sql
 
 from cn_ops.errors import LockHeld
 from cn_ops.postgres.session import connected, explained, maintenance_database
@@ -16,8 +17,11 @@ PATIENCE = "2s"
 
 
 @contextmanager
-def server_lock(server: Server, database: str) -> Iterator[None]:
-    """Hold the right to replace a database; the server frees it however the session ends. Raises ``LockHeld``."""
+def server_lock(server: Server, database: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the right to replace a database, or with ``shared`` that nobody does; raises ``LockHeld``.
+
+    The server frees it however the session ends.
+    """
     where = maintenance_database(database)
     parameters = server.conninfo(where)
     with explained(parameters["user"], where):
@@ -25,18 +29,21 @@ def server_lock(server: Server, database: str) -> Iterator[None]:
     # Only closed, for that cannot fail: a server that has gone meanwhile is the block's own matter.
     with closing(connection):
         with explained(parameters["user"], where):
-            is_ours = _lock(connection, database)
+            is_ours = _lock(connection, database, shared=shared)
         if not is_ours:
+            does = "replaces" if shared else "replaces or backs up"
             raise LockHeld(
-                f"another command replaces the database {database!r} of this server, from another machine or folder",
+                f"another command {does} the database {database!r} of this server, from another machine or folder",
                 state="this command changed nothing",
                 hint="wait for it to end, then run this again",
             )
         yield
 
 
-def _lock(connection: psycopg.Connection, database: str) -> bool:
+def _lock(connection: psycopg.Connection, database: str, *, shared: bool) -> bool:
+    function = sql.SQL("pg_advisory_lock_shared" if shared else "pg_advisory_lock")
+    taking = sql.SQL("SELECT {}(hashtextextended('cn-ops: replace ' || %s, 0))").format(function)
     with suppress(psycopg.errors.LockNotAvailable):
-        connection.execute("SELECT pg_advisory_lock(hashtextextended('cn-ops: replace ' || %s, 0))", (database,))
+        connection.execute(taking, (database,))
         return True
     return False

@@ -107,7 +107,7 @@ def prune(
       inv prune --keep=7
     """
     from cn_ops.generations import folder_lock
-    from cn_ops.prune import policy
+    from cn_ops.prune import dumps_on_record, policy
     from cn_ops.prune import prune as remove
     from cn_ops.report.documents import decision_document
     from cn_ops.report.terminal import decision_table
@@ -118,7 +118,12 @@ def prune(
     with prepared() as ready:
         settings = ready.loaded.settings.backup
         with folder_lock(settings.directory, "prune"):
-            retention = remove(settings, policy(settings, last=wanted, trust=trust), dry_run=dry_run)
+            retention = remove(
+                settings,
+                policy(settings, last=wanted, trust=trust),
+                needed=dumps_on_record(ready.loaded.settings.state),
+                dry_run=dry_run,
+            )
         if retention.suspicion:
             ready.progress.warned(f"nothing is removed: {retention.suspicion}; --trust removes anyway")
     if json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cn_ops.beside import databases_beside, drop_beside, newest_previous, require_live
 from cn_ops.heal import heal
 from cn_ops.names import Beside
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.restore import undo_restore
 from cn_ops.tasks.setup import confirmed, locked
 from cn_ops.tasks.show import print_json, show
@@ -21,7 +22,7 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
             heal(operation)
             require_live(operation)
             confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
-            with operation.phases.phase("drop") as step:
+            with server_lock(operation.stack, operation.database), operation.phases.phase("drop") as step:
                 drop_beside(operation, names)
                 step.detail = ", ".join(names)
     if as_json:

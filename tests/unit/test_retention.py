@@ -168,6 +168,16 @@ def test_generations_of_each_database_are_counted_for_themselves() -> None:
     )
 
 
+def test_generations_of_other_clusters_use_up_no_places_of_the_newest_one_s() -> None:
+    """As those of drills on another stack: their databases have the same name, and are much smaller."""
+    days = [generation(f"2026112{day}-040000", system_identifier=str(day), rows=0) for day in (3, 2, 1)]
+    nights = [generation(f"2026112{day}-030000", rows=9) for day in (4, 3, 2, 1)]
+    found = catalogue(*sorted((*days, *nights), key=lambda one: one.id, reverse=True))
+    decided = decide(found, Keep(2, suspicious_share=0.1))
+    assert [one.generation for one in decided.decisions if one.keep] == [nights[0], days[0], nights[1], days[1]]
+    assert decided.suspicion is None
+
+
 @pytest.mark.parametrize("keep", [0, -1, -1000])
 def test_keeping_none_is_refused(keep: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):

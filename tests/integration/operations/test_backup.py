@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from cn_ops import __version__
-from cn_ops.errors import MissingError, OperationFailed, OpsError, VerificationFailed
+from cn_ops.errors import LockHeld, MissingError, OperationFailed, OpsError, VerificationFailed
 from cn_ops.generations import Draft, read_catalogue
 from cn_ops.manifest import read_manifest
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node, content
 from tests.support.operations import Tools, back_up, bring_back, execute, tells_everything
@@ -53,6 +54,26 @@ def test_everything_in_the_manifest_is_true(site: Node) -> None:
     assert manifest.flags == ("--format=custom", "--compress=1")
     assert manifest.cn_ops_version == __version__
     assert (manifest.properties.owner, manifest.properties.encoding) == ("cn", "UTF8")
+
+
+def test_backup_that_would_pass_for_an_older_one_is_refused(site: Node) -> None:
+    """Its clock is behind: it would be pruned as old, and never be the latest."""
+    site.change({"backup": {"generations": 1}})
+    newest = back_up(site, clock=lambda: NOW).generation
+    with pytest.raises(OperationFailed, match="would pass for an older one") as failed:
+        back_up(site, clock=lambda: NOW - timedelta(seconds=1))
+    assert tells_everything(failed.value)
+    assert [one.id for one in read_catalogue(site.backups, "node").generations] == [newest.id]
+    assert back_up(site, clock=lambda: NOW).generation.dump.exists()  # within the same second
+
+
+def test_database_that_another_machine_replaces_is_not_backed_up(site: Node) -> None:
+    with server_lock(site.stack, site.database), pytest.raises(LockHeld, match="replaces the database") as failed:
+        back_up(site)
+    assert tells_everything(failed.value)
+    assert site.backup_files() == set()
+    with server_lock(site.stack, site.database, shared=True):
+        assert back_up(site).dump.exists()
 
 
 def test_times_in_the_manifest_are_utc_and_in_order(site: Node) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import cn_ops.postgres.database as db
+from cn_ops.backup import backup
 from cn_ops.errors import OperationFailed, VerificationFailed
 from cn_ops.model import Recreation
 from cn_ops.postgres.session import session
@@ -117,6 +119,22 @@ def test_database_of_another_cluster_is_left_alone(left: Left, server: EmbeddedS
     assert left.site.content() == there
 
 
+def test_killed_drill_s_dump_is_not_pruned_as_long_as_it_is_needed(left: Left) -> None:
+    needed = left.plan.dump
+    left.record(replace(left.plan, damaged=True))
+    with left.site.operation("backup") as operation:
+        for _ in range(2):
+            backup(operation)
+    done = left.site.run("prune", "--keep=1", "--json")
+    kept = {one["id"]: one["reason"] for one in json.loads(done.stdout)["decisions"] if one["keep"]}
+    assert len(kept) == 2
+    assert any("inv heal" in reason for reason in kept.values())
+    left.site.rows(HALF)
+    assert Path(needed).exists()
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
 def test_missing_database_of_another_cluster_is_not_made(left: Left, server: EmbeddedStack) -> None:
     left.record(replace(left.plan, system_identifier="1"))
     execute(server, "DROP DATABASE {}", left.site.database)
@@ -180,6 +198,30 @@ def test_restore_that_takes_over_and_is_killed_in_turn_does_not_pass_the_damage_
         operation.intend(recreating=again)  # and here it is killed
     assert heal_it(left.site)
     assert left.site.content() == left.before
+
+
+def test_restore_beside_that_fails_does_not_take_a_lost_database_off_the_record(
+    left: Left, server: EmbeddedStack, tools: Tools
+) -> None:
+    left.record(left.plan)
+    execute(server, "DROP DATABASE {}", left.site.database)
+    left.site.change({"restore": {"strategy": "beside"}})
+    with breaking(left.site, tools), pytest.raises(OperationFailed, match="pg_restore") as failed:
+        bring_back(left.site)
+    assert "is not whole" in failed.value.state
+    assert "`inv heal` restores it" in failed.value.state
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+    assert left.site.journal is None
+
+
+@contextmanager
+def breaking(site: Node, tools: Tools) -> Iterator[None]:
+    """Let every load fail for the block."""
+    before = site.settings.stack.embedded.bin_dir
+    tools(site, pg_restore='case "$*" in *--dbname*) echo "it is broken" >&2; exit 1;; esac; exec {real} "$@"')
+    yield
+    site.change({"stack": {"embedded": {"bin_dir": before and str(before)}}})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import MissingError, OperationFailed, TimedOut, UsageError
 from cn_ops.manifest import read_fingerprint, write_manifest
-from cn_ops.model import Status
+from cn_ops.model import Generation, Status
 from cn_ops.names import Beside
 from cn_ops.restore import restore
 from cn_ops.restore_plan import plan_restore
@@ -222,4 +223,32 @@ def test_path_of_a_dump_elsewhere_is_taken(site: Node, tmp_path: Path) -> None:
     for path in site.backups.glob(f"{made.dump.stem}.*"):
         path.rename(elsewhere / path.name)
     assert bring_back(site, elsewhere / made.dump.name).generation == made.generation.id
+    assert site.content() == before
+
+
+def of_another_cluster(generation: Generation) -> None:
+    document = json.loads(generation.manifest_file.read_text())
+    generation.manifest_file.write_text(json.dumps({**document, "system_identifier": "1"}))
+
+
+def test_newest_generation_of_another_cluster_is_taken_only_by_its_name(site: Node) -> None:
+    """As of a drill on another stack of this project: its database has the same name."""
+    before = site.content()
+    own = back_up(site).generation
+    other = back_up(site).generation
+    of_another_cluster(other)
+    with pytest.raises(UsageError, match="another cluster") as failed:
+        bring_back(site)
+    assert tells_everything(failed.value)
+    assert f"--dump={other.id}" in failed.value.hint
+    assert f"--dump={own.id}" in failed.value.hint
+    assert site.content() == before
+    assert any("another cluster" in one for one in bring_back(site, other.id).warnings)
+    assert bring_back(site, own.id).warnings == ()
+
+
+def test_generation_of_a_cluster_that_was_lost_comes_back_with_a_warning(site: Node) -> None:
+    before = site.content()
+    of_another_cluster(back_up(site).generation)
+    assert any("a server was lost" in one for one in bring_back(site).warnings)
     assert site.content() == before

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from cn_ops.errors import LockHeld, UsageError
+from cn_ops.errors import ExitCode, LockHeld, UsageError
 from cn_ops.names import Beside
 from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.server_lock import server_lock
@@ -118,6 +118,17 @@ def test_restore_from_another_machine_is_refused_by_the_server_itself(site: Node
     assert tells_everything(failed.value)
     assert site.content() == before
     bring_back(site)
+
+
+def test_what_another_machine_restores_is_not_dropped(site: Node) -> None:
+    back_up(site)
+    bring_back(site)
+    with server_lock(site.stack, site.database):
+        done = site.run("restore", "--finish", "--yes")
+    assert done.returncode == ExitCode.LOCKED, done.stderr
+    assert len(beside_it(site, Beside.PREVIOUS)) == 1
+    assert site.run("restore", "--finish", "--yes").returncode == 0
+    assert beside_it(site, Beside.PREVIOUS) == ()
 
 
 def test_tool_of_a_command_that_lives_is_not_ended_and_that_of_a_dead_one_is(site: Node) -> None:
