@@ -29,6 +29,10 @@ def compare(expected: Fingerprint, found: Fingerprint, stripped: Stripped = NOTH
     """Compare what was with what is there."""
     differences = [
         *_tables(expected.dumped, found.dumped),
+        *(
+            Difference(f"table {one.name}, a member of an extension that does not make it", _rows(one), ABSENT)
+            for one in _lost_members(expected, found)
+        ),
         *_sequences(expected.sequences, found.sequences),
         *_large_objects(expected, found, stripped),
         *_named("materialised view", expected.materialized_views, found.materialized_views, lambda one: one.name),
@@ -68,6 +72,17 @@ def _tables(expected: Iterable[TableContent], found: Iterable[TableContent]) -> 
                 f"{was.rows} rows with content {was.hash}",
                 f"as many rows with other content, {now.hash}",
             )
+
+
+def _lost_members(expected: Fingerprint, found: Fingerprint) -> list[TableContent]:
+    """Return tables that belong to an extension and do not come with it: somebody added them to it.
+
+    No dump holds such a table. Another version of an extension may come without a table as well.
+    """
+    was, now = ({(one.name, one.version) for one in side.extensions} for side in (expected, found))
+    there = {one.name for one in found.tables}
+    lost = [one for one in expected.tables if one.is_extension_own and one.name not in there]
+    return lost if was == now else []
 
 
 def _rows(table: TableContent | None) -> str:
@@ -146,11 +161,13 @@ def object_texts(objects: Iterable[SchemaObject], stripped: Stripped = NOTHING_S
 
 
 def _owners(objects: Iterable[SchemaObject]) -> dict[str, str]:
-    owners: dict[str, set[str]] = {}
+    """Return owners by title; of objects that share one, such as two operators of a name, in the texts' order."""
+    owned: dict[str, set[tuple[str, str]]] = {}
     for one in objects:
         if one.type not in PRIVILEGE_TYPES:
-            owners.setdefault(one.title, set()).add(one.owner)
-    return {title: ", ".join(sorted(names)) for title, names in owners.items()}
+            owned.setdefault(one.title, set()).add((one.text, one.owner))
+    owners = {title: [owner for _, owner in sorted(pairs)] for title, pairs in owned.items()}
+    return {title: ", ".join(names if len(set(names)) > 1 else names[:1]) for title, names in owners.items()}
 
 
 def _roles(expected: Fingerprint, found: Fingerprint) -> Iterator[Difference]:
@@ -209,7 +226,8 @@ def _left_out(expected: Fingerprint, found: Fingerprint, stripped: Stripped) -> 
         changed = sum(owners[title] != there[title] for title in owners.keys() & there.keys())
         if changed:
             yield f"owners of {changed} objects"
-    own = [[one for one in side.tables if one.is_extension_own] for side in (expected, found)]
+    lost = _lost_members(expected, found)
+    own = [[one for one in side.tables if one.is_extension_own and one not in lost] for side in (expected, found)]
     for difference in _tables(*own):
         yield f"{difference.what}, an extension's own, which had {difference.expected} and has {difference.found}"
     if stripped.roles:

@@ -230,10 +230,11 @@ class BackupResult:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """A generation that was restored into a scratch server and found equal."""
+    """A generation that was restored into a scratch server and found equal, but for what is ``stripped``."""
 
     generation: Generation
     proof: Proof
+    stripped: tuple[str, ...]
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
 

@@ -254,16 +254,19 @@ def _uid(user: str) -> int:
 
 
 def _text(stream: BinaryIO | None, *, most: int | None = None) -> str:
-    """Return what is in a stream, or so many bytes of its beginning and of its end."""
+    """Return what is in a stream, or so many bytes of its beginning and of its end.
+
+    Of bytes that are no UTF-8, such as pg_dump's of a database in LATIN1, one is told from another.
+    """
     if stream is None:
         return ""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if most is None or size <= 2 * most:
-        return stream.read().decode(errors="replace")
+        return stream.read().decode(errors="backslashreplace")
     head = stream.read(most)
     stream.seek(-most, os.SEEK_END)
-    return f"{head.decode(errors='replace')} … {stream.read().decode(errors='replace')}"
+    return f"{head.decode(errors='backslashreplace')} … {stream.read().decode(errors='backslashreplace')}"
 
 
 def _shortened(line: str) -> str:

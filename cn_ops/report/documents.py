@@ -32,6 +32,7 @@ def verify_document(result: VerifyResult) -> dict[str, Any]:
     return {
         "generation": result.generation.id,
         "proof": asdict(result.proof),
+        "stripped": list(result.stripped),
         "phases": phase_documents(result.phases),
         "warnings": list(result.warnings),
     }

@@ -74,7 +74,8 @@ def verify_results(results: Sequence[VerifyResult]) -> RenderableType:
         proof = one.proof
         seconds = readable_seconds(proof.duration_seconds)
         table.add_row(one.generation.id, Text("proven", style="green"), seconds, str(proof.tables), str(proof.rows))
-    return table
+    left_out = [Text(f"{one.generation.id}, left out: {what}") for one in results for what in one.stripped]
+    return Group(table, *left_out)
 
 
 def comparison_result(comparison: Comparison) -> RenderableType:
