@@ -68,10 +68,10 @@ def verify(stack: Stack, source: Source, settings: RestoreSettings, phases: Phas
         )
         _record(generation, proof)
         step.detail = generation.proof_file.name
-    return VerifyResult(generation, proof, phases.done, phases.warnings)
+    return VerifyResult(generation, proof, comparison.stripped, phases.done, phases.warnings)
 
 
-def bring_roles(server: Server, generation: Generation) -> None:
+def bring_roles(server: Server, generation: Generation, *, in_scratch: bool = False) -> None:
     """Bring a generation's roles to a server that does not have them: from its globals, else without passwords.
 
     Raises ``VerificationFailed`` when the globals are not what was backed up.
@@ -85,7 +85,7 @@ def bring_roles(server: Server, generation: Generation) -> None:
                 state="the dump itself is good",
                 hint="make a new backup and verify that",
             )
-        run_globals(server, script)
+        run_globals(server, script, in_scratch=in_scratch)
     with session(server, MAINTENANCE_DATABASE) as connection:
         make_missing_roles(connection, read_fingerprint(generation.manifest_file).roles)
 
@@ -169,7 +169,7 @@ def _restore(
     said: Callable[[str], None],
 ) -> None:
     said("globals")
-    bring_roles(server, generation)
+    bring_roles(server, generation, in_scratch=True)
     said("create")
     with session(server, maintenance_database(recreation.database)) as connection:
         alter.drop(connection, recreation.database)

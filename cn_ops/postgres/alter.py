@@ -147,16 +147,21 @@ def _alterations(database: str, wanted: DatabaseProperties) -> list[sql.Composed
     if wanted.comment is not None:
         statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, sql.Literal(wanted.comment)))
     for role, setting in wanted.settings:
-        key, _, value = setting.partition("=")
         target = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
         if not role:
             target = sql.SQL("ALTER DATABASE {}").format(name)
-        statements.append(sql.SQL("{} SET {} TO {}").format(target, _parameter(key), _setting_value(key, value)))
+        statements.append(with_setting(target, setting))
     if wanted.is_template:
         statements.append(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(name))
     if wanted.privileges is not None:
         statements += _grants(name, wanted.owner, wanted.privileges)
     return statements
+
+
+def with_setting(target: sql.Composable, setting: str) -> sql.Composed:
+    """Return the statement that lets a role or a database (`ALTER ROLE x`) have a setting (`name=value`)."""
+    key, _, value = setting.partition("=")
+    return sql.SQL("{} SET {} TO {}").format(target, _parameter(key), _setting_value(key, value))
 
 
 def _grants(name: sql.Identifier, owner: str, privileges: Sequence[Privilege]) -> list[sql.Composed]:

@@ -14,7 +14,7 @@ from cn_ops.fingerprint import Fingerprint
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
 from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
-from cn_ops.postgres.session import dbname, superuser_settings
+from cn_ops.postgres.session import dbname, server_settings
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 
@@ -22,11 +22,17 @@ from cn_ops.stack import Server
 RESTORE_FLAGS = ("--exit-on-error", "--no-password")
 # Of the restoring sessions alone: nothing of the server is changed. Who swaps a database in commits as usual, and
 # with that everything before it is on disk.
-SESSION_SETTINGS = {"maintenance_work_mem": "256MB", "synchronous_commit": "off"}
+SESSION_SETTINGS = {
+    "maintenance_work_mem": "256MB",
+    "synchronous_commit": "off",
+    "array_nulls": "on",  # the database's own setting would take NULL in an array for a word
+}
 # By measurement: below, more sessions cost more than they bring.
 SMALL_DUMP_BYTES = 4 << 20
 # `psql:<stdin>:8: ERROR:  42710: role "x" already exists`
 _WITH_SQLSTATE = re.compile(r"(?:psql:\S+:\d+: )?[^\s:]+ ?:\s+([0-9A-Z]{5}): ")
+_GRANTOR = re.compile(rb"""^(GRANT .*?) GRANTED BY (?:"(?:[^"]|"")*"|[\w$]+);$""", re.MULTILINE)
+_LOCATION = re.compile(rb"""^(CREATE TABLESPACE .*? LOCATION )E?'(?:[^']|'')*';$""", re.MULTILINE)
 # The classes of notices and warnings.
 NO_ERROR = ("00", "01")
 
@@ -47,7 +53,7 @@ def load(
     ``ProcessFailed`` at the first error.
     """
     jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
-    settings = {**superuser_settings(server, database), **SESSION_SETTINGS}
+    settings = {**server_settings(server, database), **SESSION_SETTINGS}
     target = dbname(database, {**settings, "max_parallel_maintenance_workers": str(jobs)})
     flags = _flags(owners, privileges)
     argv = ["pg_restore", *flags, f"--dbname={target}"]
@@ -98,7 +104,7 @@ def run_sql(server: Server, database: str, script: Path) -> None:
     """Run an SQL file in one transaction; raises ``OperationFailed``, naming it, at its first error."""
     with script.open("rb") as stream:
         flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
-        target = dbname(database, superuser_settings(server, database))
+        target = dbname(database, server_settings(server, database))
         try:
             server.tool(["psql", *flags, f"--dbname={target}"], stdin=stream)
         except ProcessFailed as error:
@@ -109,9 +115,16 @@ def run_sql(server: Server, database: str, script: Path) -> None:
             ) from error
 
 
-def run_globals(server: Server, script: Path) -> None:
-    """Run a dump of globals; a role that is there already is no error. Raises ``OperationFailed`` for any other."""
-    with script.open("rb") as stream:
+def run_globals(server: Server, script: Path, *, in_scratch: bool = False) -> None:
+    """Run a dump of globals; a role that is there already is no error. Raises ``OperationFailed`` for any other.
+
+    In a scratch server nobody is who granted a role, and no folder of a tablespace is there: it grants them itself,
+    and makes the tablespaces in place.
+    """
+    text = script.read_bytes()
+    with tempfile.TemporaryFile() as stream:
+        stream.write(_for_scratch(text) if in_scratch else text)
+        stream.seek(0)
         argv = ["psql", "--no-psqlrc", "--quiet", "--set=VERBOSITY=verbose", "--no-password", "--dbname=postgres"]
         said = server.tool(argv, stdin=stream).stderr.splitlines()
     # In any language: how severe it is says the SQLSTATE.
@@ -119,6 +132,12 @@ def run_globals(server: Server, script: Path) -> None:
     problems = [line for line, state in errors if state[:2] not in NO_ERROR and state != DuplicateObject.sqlstate]
     if problems:
         raise OperationFailed(f"{script.name} cannot be restored", evidence="\n".join(problems))
+
+
+def _for_scratch(text: bytes) -> bytes:
+    text = _GRANTOR.sub(rb"\1;", text)
+    text, tablespaces = _LOCATION.subn(rb"\1'';", text)
+    return b"SET allow_in_place_tablespaces = on;\n" + text if tablespaces else text
 
 
 def end_tool_sessions(connection: psycopg.Connection) -> int:

@@ -17,7 +17,7 @@ from cn_ops.masking import mask_patterns
 from cn_ops.postgres.archive import contents
 from cn_ops.postgres.dump import tool_version
 from cn_ops.postgres.locks import dumping
-from cn_ops.postgres.session import dbname, superuser_settings
+from cn_ops.postgres.session import dbname, server_settings
 from cn_ops.stack import Server
 
 PREAMBLE = "PREAMBLE"
@@ -61,7 +61,9 @@ WHERE r.rolname !~ '^pg_' AND r.oid IN (
     d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     OR (d.classid = 'pg_catalog.pg_database'::pg_catalog.regclass
         AND d.objid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())))
-  UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+  UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database()
+  UNION SELECT s.setrole FROM pg_catalog.pg_db_role_setting AS s
+        JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase WHERE d.datname = current_database())
 ORDER BY 1
 """
 _SILENCED = """
@@ -79,7 +81,7 @@ def schema_objects(server: Server, database: str, snapshot: str | None = None) -
 def dumped_schema(server: Server, database: str, snapshot: str | None = None) -> tuple[tuple[SchemaObject, ...], str]:
     """Return the same, and the version of the pg_dump that wrote it."""
     seen = [f"--snapshot={snapshot}"] if snapshot else []
-    target = dbname(database, superuser_settings(server, database))
+    target = dbname(database, server_settings(server, database))
     argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={target}"]
     with dumping():
         text = server.tool(argv).stdout
@@ -121,18 +123,20 @@ def extensions(connection: psycopg.Connection) -> tuple[Extension, ...]:
 
 def roles(connection: psycopg.Connection) -> tuple[Role, ...]:
     """Return the roles that this database refers to, without their passwords."""
-    rows = connection.execute(_ROLES).fetchall()
     return tuple(
-        Role(
-            name, tuple(words), tuple(sorted(_membership(role, row, words) for role, row in groups)), tuple(settings)
-        )
-        for name, words, groups, settings in rows
+        Role(name, tuple(words), _memberships(groups, words), tuple(settings))
+        for name, words, groups, settings in connection.execute(_ROLES).fetchall()
     )
 
 
 def silenced(connection: psycopg.Connection) -> tuple[SilencedConstraint, ...]:
     """Return the keys that do not hold, since their own triggers have been disabled."""
     return tuple(SilencedConstraint(*row) for row in connection.execute(_SILENCED))
+
+
+def _memberships(groups: Sequence[tuple[str, Mapping[str, Any]]], member: Sequence[str]) -> tuple[Membership, ...]:
+    # Two may have granted the same.
+    return tuple(sorted({_membership(role, row, member) for role, row in groups}))
 
 
 def _membership(role: str, row: Mapping[str, Any], member: Sequence[str]) -> Membership:

@@ -8,10 +8,11 @@ import psycopg
 from psycopg import sql
 
 from cn_ops.fingerprint import Role
+from cn_ops.postgres.alter import with_setting
 
 
 def make_missing_roles(connection: psycopg.Connection, roles: Sequence[Role]) -> tuple[str, ...]:
-    """Make the roles that are not there, with their attributes and memberships and no password; return them."""
+    """Make the roles that are not there, with attributes, settings and memberships and no password; return them."""
     there = {str(row[0]) for row in connection.execute("SELECT rolname FROM pg_roles")}
     missing = [role for role in roles if role.name not in there]
     for role in missing:
@@ -21,6 +22,9 @@ def make_missing_roles(connection: psycopg.Connection, roles: Sequence[Role]) ->
             )
         )
         there.add(role.name)
+        altering = sql.SQL("ALTER ROLE {}").format(sql.Identifier(role.name))
+        for setting in role.settings:
+            connection.execute(with_setting(altering, setting))
     for role in missing:
         for one in role.member_of:
             if one.role not in there:
