@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cn_ops.model import DatabaseProperties
 
-FINGERPRINT_VERSION = 2
+FINGERPRINT_VERSION = 3
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -106,7 +106,9 @@ def _excerpt(text: str, begin: int) -> str:
 def _normal_form(subject: Subject, expected: Fingerprint, stripped: Stripped) -> dict[str, str]:
     """Return what an empty database says of its schema and extensions once it was given the dump's schema."""
     server = subject.server
-    wanted = replace(expected.database, settings=(), privileges=None, comment=None)
+    # A default of a point in time is written in the database's own time zone, and so on.
+    settings = tuple((role, setting) for role, setting in expected.database.settings if not role)
+    wanted = replace(expected.database, settings=settings, privileges=None, comment=None)
     with scratch_database(server, subject.live or subject.database, wanted) as scratch:
         load_schema(server, scratch, subject.dump, owners=not stripped.owners, privileges=not stripped.privileges)
         with session(server, scratch) as connection:

@@ -33,9 +33,22 @@ LARGE_OBJECT_CHUNK = 64 * 1024 * 1024
 MODULUS = 1 << 64
 
 USER_SCHEMA = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
+# An enum's hash rests on the numbers of its labels, which are others in every cluster: pg_dump lets such rows find
+# their partitions again. The topmost one counts.
+_SHUFFLING = """
+SELECT ARRAY[b.nspname::text, a.relname::text]
+FROM pg_catalog.pg_partition_ancestors(c.oid) WITH ORDINALITY AS p (relid, place)
+JOIN pg_catalog.pg_partitioned_table AS k ON k.partrelid = p.relid
+JOIN pg_catalog.pg_class AS a ON a.oid = p.relid JOIN pg_catalog.pg_namespace AS b ON b.oid = a.relnamespace
+WHERE k.partstrat = 'h' AND (
+  SELECT o.oid FROM pg_catalog.pg_opclass AS o JOIN pg_catalog.pg_am AS m ON m.oid = o.opcmethod
+  WHERE o.opcname = 'enum_ops' AND o.opcnamespace = 'pg_catalog'::regnamespace AND m.amname = 'hash'
+) = ANY (k.partclass)
+ORDER BY p.place DESC LIMIT 1
+"""
 _TABLES = f"""
 SELECT n.nspname, c.relname, coalesce(x.condition, ''),
-       coalesce((SELECT array_agg(ARRAY[a.attname::text, coalesce(p.proname, '')] ORDER BY a.attnum)
+       coalesce((SELECT array_agg(ARRAY[a.attname::text, coalesce(p.proname, '')] ORDER BY a.attname)
                  FROM pg_catalog.pg_attribute AS a
                  LEFT JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid AND y.typtype IN ('b', 'r', 'm')
                    AND y.typnamespace = 'pg_catalog'::regnamespace
@@ -45,7 +58,8 @@ SELECT n.nspname, c.relname, coalesce(x.condition, ''),
        pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int,
        coalesce((SELECT a.amname = 'heap' FROM pg_catalog.pg_am AS a WHERE a.oid = c.relam), false),
        d.objid IS NOT NULL AND x.condition IS NULL,
-       pg_catalog.pg_table_size(c.oid)
+       pg_catalog.pg_table_size(c.oid),
+       CASE WHEN c.relispartition THEN ({_SHUFFLING}) END
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
@@ -116,7 +130,8 @@ class Table:
     """A table: ``condition`` selects the rows that a dump holds, where an extension says which.
 
     ``blocks`` is its size without what is out of line, ``size_bytes`` with it; ``is_heap`` says that a range of
-    blocks can be read by itself.
+    blocks can be read by itself. ``shuffled_under`` is the partitioned table among whose partitions every restore
+    deals out the rows anew, empty for none.
     """
 
     schema: str
@@ -127,6 +142,12 @@ class Table:
     is_heap: bool
     is_extension_own: bool
     size_bytes: int = 0
+    shuffled_under: str = ""
+
+    @property
+    def counts_as(self) -> str:
+        """The name under which its rows are counted."""
+        return self.shuffled_under or _shown(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +221,20 @@ def tables(connection: psycopg.Connection) -> tuple[Table, ...]:
         return alike.setdefault(found, found)
 
     return tuple(
-        Table(schema, name, condition, hashed(schema, name, columns), blocks, is_heap, is_own, size)
-        for schema, name, condition, columns, blocks, is_heap, is_own, size in connection.execute(_TABLES.encode())
+        Table(
+            schema,
+            name,
+            condition,
+            hashed(schema, name, columns),
+            blocks,
+            is_heap,
+            is_own,
+            size,
+            _shown(*above) if above else "",
+        )
+        for schema, name, condition, columns, blocks, is_heap, is_own, size, above in connection.execute(
+            _TABLES.encode()
+        )
     )
 
 
@@ -210,24 +243,25 @@ def row_sums(connection: psycopg.Connection, table: Table, part: Blocks | None) 
 
     Row-level security is an error here (``row_security`` is off) and never a silently smaller table.
     """
+    row = table.name if table.condition else "t"  # a condition may call its table by its name
     query = sql.SQL(
-        "SELECT count(*), sum(h), sum({}) FROM (SELECT {} AS h FROM ONLY {} AS t {} OFFSET 0) AS one"
+        "SELECT count(*), sum(h), sum({}) FROM (SELECT {} AS h FROM ONLY {} AS {} {} OFFSET 0) AS one"
     ).format(
         second_hash(sql.SQL("h")),
-        row_hash(table.columns, "t"),
+        row_hash(table.columns, row),
         sql.Identifier(table.schema, table.name),
+        sql.Identifier(row),
         # the extension's own words, from its catalog entry; such a table is never read in parts
         _within(part) if part else sql.SQL(table.condition),
     )
-    row = connection.execute(query).fetchone() or (0, None, None)
-    return Sums(int(row[0]), int(row[1] or 0), int(row[2] or 0))
+    rows, first, second = connection.execute(query).fetchone() or (0, None, None)
+    return Sums(int(rows), int(first or 0), int(second or 0))
 
 
-def content(table: Table, sums: Sums) -> TableContent:
-    """Write down what a table's rows add up to."""
-    name = _shown(table.schema, table.name)
-    hashed = _hex((sums.first, sums.second))
-    return TableContent(name, sums.rows, hashed, table.is_extension_own, table.size_bytes)
+def content(name: str, tables: Sequence[Table], sums: Sums) -> TableContent:
+    """Write down what the rows of a table, or of tables that count as one, add up to."""
+    size = sum(one.size_bytes for one in tables)
+    return TableContent(name, sums.rows, _hex((sums.first, sums.second)), tables[0].is_extension_own, size)
 
 
 def materialized_views(connection: psycopg.Connection) -> tuple[MaterializedView, ...]:

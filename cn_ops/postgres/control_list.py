@@ -26,6 +26,11 @@ def _relations(statement: str, condition: str) -> Offer:
 
 
 _TABLE = "c.relkind = 'r'"
+_BY_ANOTHER_STEP = f"{_SEQUENCE} AND (SELECT s.seqincrement FROM pg_sequence AS s WHERE s.seqrelid = c.oid) <> 7"
+_NOT_PUBLIC = (
+    f"{_TABLE} AND NOT EXISTS (SELECT FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a"
+    " WHERE a.grantee = 0 AND a.privilege_type = 'SELECT')"
+)
 _CONSTRAINTS = (
     "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname) FROM pg_constraint AS k"
     " JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
@@ -72,11 +77,12 @@ CONTROLS: tuple[Control, ...] = (
         "a sequence not called yet",
         _relations("'SELECT setval(%1$L || ''.'' || %2$L, last_value, NOT is_called) FROM %1$I.%2$I'", _SEQUENCE),
     ),
-    Control("a sequence's step", _relations("'ALTER SEQUENCE %I.%I INCREMENT 7'", _SEQUENCE)),
+    Control("a sequence's step", _relations("'ALTER SEQUENCE %I.%I INCREMENT 7'", _BY_ANOTHER_STEP)),
     Control("an index dropped", _relations("'DROP INDEX %I.%I'", "c.relkind = 'i' AND NOT c.relispartition")),
     Control("a view dropped", _relations("'DROP VIEW %I.%I CASCADE'", "c.relkind = 'v'")),
     Control(
-        "a materialised view emptied", _relations("'REFRESH MATERIALIZED VIEW %I.%I WITH NO DATA'", "c.relkind = 'm'")
+        "a materialised view emptied",
+        _relations("'REFRESH MATERIALIZED VIEW %I.%I WITH NO DATA'", "c.relkind = 'm' AND c.relispopulated"),
     ),
     Control("a foreign key dropped", found(_CONSTRAINTS + "'f' ORDER BY 1")),
     Control("a check dropped", found(_CONSTRAINTS + "'c' ORDER BY 1")),
@@ -98,7 +104,7 @@ CONTROLS: tuple[Control, ...] = (
         "a trigger disabled",
         found(
             "SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', t.tgrelid::regclass, t.tgname) FROM pg_trigger AS t"
-            " WHERE NOT t.tgisinternal ORDER BY 1"
+            " WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1"
         ),
     ),
     Control(
@@ -112,21 +118,29 @@ CONTROLS: tuple[Control, ...] = (
         "a function's cost",
         found(
             "SELECT format('ALTER FUNCTION %s COST 77', c.oid::regprocedure) FROM pg_proc AS c"
-            f" JOIN pg_namespace AS n ON n.oid = c.pronamespace WHERE {_IN_USER_SCHEMA} AND c.prokind = 'f' ORDER BY 1"
+            f" JOIN pg_namespace AS n ON n.oid = c.pronamespace WHERE {_IN_USER_SCHEMA} AND c.prokind = 'f'"
+            " AND c.procost <> 77 ORDER BY 1"
         ),
     ),
-    Control("row-level security switched on", _relations("'ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY'", _TABLE)),
+    Control(
+        "row-level security switched on",
+        _relations("'ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY'", f"{_TABLE} AND NOT c.relrowsecurity"),
+    ),
     Control("a comment changed", _relations("'COMMENT ON TABLE %I.%I IS ''cn-ops control'''", _TABLE)),
-    Control("a privilege granted", _relations("'GRANT SELECT ON %I.%I TO PUBLIC'", _TABLE)),
+    Control("a privilege granted", _relations("'GRANT SELECT ON %I.%I TO PUBLIC'", _NOT_PUBLIC)),
     Control("a table's storage", _relations("'ALTER TABLE %I.%I SET (fillfactor = 71)'", _TABLE)),
     Control("a large object made", found("SELECT 'SELECT lo_from_bytea(0, ''cn-ops control'')'")),
     Control(
-        "a large object's byte", found("SELECT 'SELECT lo_put(oid, 0, ''C'') FROM pg_largeobject_metadata LIMIT 1'")
+        "a large object's byte",
+        found(
+            "SELECT format('SELECT lo_put(%s, 0, %L)', oid, CASE lo_get(oid, 0, 1) WHEN 'C' THEN 'D' ELSE 'C' END)"
+            " FROM pg_largeobject_metadata ORDER BY oid LIMIT 1"
+        ),
     ),
     Control("a schema added", found("SELECT 'CREATE SCHEMA cn_ops_control'")),
     Control(
         "a setting of the database",
-        found("SELECT format('ALTER DATABASE %I SET work_mem = ''7MB''', current_database())"),
+        found("SELECT format('ALTER DATABASE %I SET work_mem = ''7001kB''', current_database())"),
     ),
     Control("a table emptied", _relations("'TRUNCATE %I.%I CASCADE'", f"{_TABLE} AND c.reltuples > 0")),
     Control("a table dropped", _relations("'DROP TABLE %I.%I CASCADE'", _WHOLE_TABLE)),

@@ -13,6 +13,8 @@ from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.model import DatabaseProperties, Identity, Privilege
 from cn_ops.postgres.session import qualified
 
+# What a database that nobody has granted anything on grants.
+DEFAULT_PRIVILEGES = "acldefault('d', d.datdba)"
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
@@ -150,13 +152,14 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
     """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
     row = connection.execute(
         "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname,"
-        " shobj_description(d.oid, 'pg_database'), d.datacl IS NULL"
+        " shobj_description(d.oid, 'pg_database')"
         " FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = d.dattablespace WHERE d.datname = %s",
         (database,),
     ).fetchone()
     if row is None:
         raise OperationFailed(f"the database {database!r} is gone")
-    columns, owner, encoding, tablespace, comment, default_privileges = row
+    columns, owner, encoding, tablespace, comment = row
+    privileges = _privileges(connection, database, f"coalesce(d.datacl, {DEFAULT_PRIVILEGES})")
     return DatabaseProperties(
         owner=owner,
         encoding=encoding,
@@ -169,7 +172,7 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         connection_limit=max(-1, columns["datconnlimit"]),  # -2 marks a drop that was interrupted
         tablespace=tablespace,
         comment=comment,
-        privileges=None if default_privileges else _privileges(connection, database),
+        privileges=None if privileges == _privileges(connection, database, DEFAULT_PRIVILEGES) else privileges,
         settings=_settings(connection, database),
         is_template=columns["datistemplate"],
     )
@@ -197,13 +200,13 @@ def missing_roles(
     return tuple(sorted(named - {row[0] for row in known}))
 
 
-def _privileges(connection: psycopg.Connection, database: str) -> tuple[Privilege, ...]:
-    rows = connection.execute(
-        "SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable"
-        " FROM pg_database AS d, aclexplode(d.datacl) AS a WHERE d.datname = %s ORDER BY 1, 2",
-        (database,),
-    ).fetchall()
-    return tuple(Privilege(*row) for row in rows)
+def _privileges(connection: psycopg.Connection, database: str, granted: str) -> tuple[Privilege, ...]:
+    """Return who may do what, whoever granted it: two may have granted the same."""
+    query = f"""
+    SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type,
+           bool_or(a.is_grantable)
+    FROM pg_database AS d, aclexplode({granted}) AS a WHERE d.datname = %s GROUP BY 1, 2 ORDER BY 1, 2"""  # noqa: S608
+    return tuple(Privilege(*row) for row in connection.execute(query.encode(), (database,)))
 
 
 def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from cn_ops.files import Hashed, copy_hashed
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.folders import dump_folder
 from cn_ops.postgres.locks import SECOND_SECONDS, dumping
-from cn_ops.postgres.session import dbname, superuser_settings
+from cn_ops.postgres.session import dbname, server_settings
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -96,7 +96,7 @@ def dump_database(
     the target cannot be written.
     """
     argv = ["pg_dump", *plan.flags, f"--snapshot={snapshot}", f"--lock-wait-timeout={SECOND_SECONDS * 1000}"]
-    argv += ["--no-password", f"--dbname={dbname(database, superuser_settings(server, database))}"]
+    argv += ["--no-password", f"--dbname={dbname(database, server_settings(server, database))}"]
     with dumping():
         if plan.format == "custom":
             return _streamed(server, argv, target, advanced)

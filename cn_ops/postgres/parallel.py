@@ -119,7 +119,13 @@ class ContentsReader:
     def read(self, advanced: Advanced) -> tuple[tuple[TableContent, ...], LargeObjects]:
         """Hash every table and every large object; raises ``Stopped``."""
         sums = self._read_all(advanced)
-        read = [contents.content(table, sum(sums[table], Sums(0, 0, 0))) for table in self._tables]
+        together: dict[str, list[Table]] = {}
+        for table in self._tables:
+            together.setdefault(table.counts_as, []).append(table)
+        read = [
+            contents.content(name, alike, sum((one for table in alike for one in sums[table]), Sums(0, 0, 0)))
+            for name, alike in together.items()
+        ]
         return tuple(sorted(read)), self._large_objects
 
     def _worthwhile(self) -> int:

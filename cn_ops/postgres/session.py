@@ -20,6 +20,8 @@ APPLICATION_NAME = "cn-ops"
 MAINTENANCE_DATABASE = "postgres"
 MAINTENANCE_DATABASES = (MAINTENANCE_DATABASE, "template1")
 LOGIN_TRIGGERS_SINCE = 170_000
+# With which version each came: an older server would refuse the session.
+TIMEOUTS = {"idle_session_timeout": 140_000, "transaction_timeout": 170_000}
 # A row's text depends on these, and a held snapshot must not be ended for being idle.
 PINNED = {
     "DateStyle": "ISO, YMD",
@@ -119,7 +121,7 @@ def session(server: Server, database: str) -> Iterator[psycopg.Connection]:
     parameters = server.conninfo(database)
     with (
         explained(parameters["user"], database),
-        connected(parameters, superuser_settings(server, database)) as connection,
+        connected(parameters, server_settings(server, database)) as connection,
     ):
         yield connection
 
@@ -140,11 +142,11 @@ def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psy
     return psycopg.connect(conninfo, autocommit=True)
 
 
-def superuser_settings(server: Server, database: str) -> dict[str, str]:
-    """Return what only a superuser may set for a session, where we are one.
+def server_settings(server: Server, database: str) -> dict[str, str]:
+    """Return what a session of a database is to set, and not every server or role would let it.
 
-    Errors come in English, for a tool shows no SQLSTATE. No login trigger is fired: it may write rows. They came with
-    PostgreSQL 17, and an older server would refuse the session.
+    No timeout of the database's own ends it. Of a superuser, errors come in English, for a tool shows no SQLSTATE,
+    and no event trigger is fired, not even at login: it may write rows.
     """
     if database in MAINTENANCE_DATABASES:
         return {}
@@ -159,10 +161,12 @@ def superuser_settings(server: Server, database: str) -> dict[str, str]:
 def _allowed(parameters: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     with connected(dict(parameters), {}) as connection:
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-        if not (row and row[0]):
-            return NO_SETTINGS
-        silent = {"event_triggers": "off"} if connection.info.server_version >= LOGIN_TRIGGERS_SINCE else {}
-        return {"lc_messages": "C", **silent}
+        is_superuser, version = bool(row and row[0]), connection.info.server_version
+        return {
+            **{name: "0" for name, since in TIMEOUTS.items() if version >= since},
+            **({"lc_messages": "C"} if is_superuser else {}),
+            **({"event_triggers": "off"} if is_superuser and version >= LOGIN_TRIGGERS_SINCE else {}),
+        }
 
 
 @contextmanager

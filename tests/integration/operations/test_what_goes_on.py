@@ -65,17 +65,15 @@ def test_subscription_of_the_old_database_takes_nothing_any_more(site: Node) -> 
             site.rows("DROP SUBSCRIPTION taking", name)
 
 
-def test_rows_and_owner_that_an_extension_keeps_from_a_dump_are_told_as_left_out(
+def test_owner_of_an_extension_that_a_dump_does_not_tell_is_told_as_left_out(
     site: Node, server: EmbeddedStack
 ) -> None:
     role = f"{site.database}_owner"
     execute(server, "CREATE ROLE {} SUPERUSER", role)
     try:
         site.rows(f'SET ROLE "{role}"; CREATE EXTENSION hstore')
-        site.rows("CREATE TABLE public.kept AS SELECT 7 AS n; ALTER EXTENSION hstore ADD TABLE public.kept")
         back_up(site)
         said = "\n".join(bring_back(site).stripped)
-        assert "table public.kept, an extension's own, which had 1 rows and has nothing" in said
         assert "extension hstore as" in said
         assert role in said
     finally:
