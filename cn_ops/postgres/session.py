@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,10 +11,10 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut, UsageError
+from cn_ops.errors import MissingError, OperationFailed
+from cn_ops.postgres.refusals import CONNECT_SECONDS, refusal, told
 from cn_ops.stack import Server
 
-CONNECT_SECONDS = 10
 APPLICATION_NAME = "cn-ops"
 MAINTENANCE_DATABASE = "postgres"
 MAINTENANCE_DATABASES = (MAINTENANCE_DATABASE, "template1")
@@ -38,78 +37,6 @@ PINNED = {
 }
 
 NO_SETTINGS: Mapping[str, str] = types.MappingProxyType({})
-
-# libpq gives no SQLSTATE for a refused connection: its text is all there is, in the server's language. What is not
-# known here has a message of its own.
-REFUSALS: tuple[tuple[str, type[OpsError], str, str], ...] = (
-    (
-        r"password authentication failed|no password supplied|SCRAM authentication",
-        UsageError,
-        "the server refuses the password of role {user!r}",
-        "set CN_OPS_STACK__POSTGRES__PASSWORD to the right one, or put it into stack.server.dsn or ~/.pgpass",
-    ),
-    (
-        r'role ".*" does not exist',
-        UsageError,
-        "the server has no role {user!r}",
-        "set stack.postgres.user (or the user of stack.server.dsn) to the role that owns the database",
-    ),
-    (
-        r'database ".*" does not exist',
-        MissingError,
-        "the server has no database {database!r}",
-        "is its name right (--database, stack.postgres.database or that of stack.server.dsn)? "
-        "`inv restore --dump=latest` brings the live one back",
-    ),
-    (
-        r"too many (clients|connections)|remaining connection slots",
-        MissingError,
-        "the server has no connection left",
-        "end some sessions, or raise max_connections",
-    ),
-    (
-        r"no pg_hba.conf entry",
-        UsageError,
-        "the server does not let role {user!r} into database {database!r} from here",
-        "its pg_hba.conf, or the provider's list of networks, must allow it; perhaps it wants TLS: sslmode=require",
-    ),
-    (
-        r"not currently accepting connections",
-        UsageError,
-        "the database {database!r} lets nobody in",
-        "a superuser can open it: ALTER DATABASE … ALLOW_CONNECTIONS true",
-    ),
-    (
-        r"permission denied for database",
-        UsageError,
-        "the role {user!r} may not connect to database {database!r}",
-        "its owner can grant it: GRANT CONNECT ON DATABASE … TO …",
-    ),
-    (
-        r"certificate|SSL error|does not support SSL",
-        UsageError,
-        "the connection cannot be encrypted as it is asked for",
-        "check sslmode and sslrootcert of stack.server.dsn, and which certificate the server has",
-    ),
-    (
-        r"could not translate host name|failed to resolve host|[Nn]ame or service not known",
-        MissingError,
-        "the server's host name is not known",
-        "check the host and the name service; `inv stack.status` asks again",
-    ),
-    (
-        r"[Cc]onnection refused",
-        MissingError,
-        "no server answers where database {database!r} is looked for",
-        "is it running, and are host and port right? see `inv stack.status` and `inv stack.logs`",
-    ),
-    (
-        r"timeout expired|timed out",
-        TimedOut,
-        f"the server did not answer within {CONNECT_SECONDS} s",
-        "see `inv stack.status` and `inv stack.logs`",
-    ),
-)
 
 
 @contextmanager
@@ -139,7 +66,10 @@ def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psy
             "options": f"{own} {_options({**PINNED, **settings})}".strip(),
         }
     )
-    return psycopg.connect(conninfo, autocommit=True)
+    try:
+        return psycopg.connect(conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise told(error, conninfo) from error
 
 
 def server_settings(server: Server, database: str) -> dict[str, str]:
@@ -191,9 +121,10 @@ def explained(user: str, database: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         text = str(error).strip()
-        for pattern, kind, message, hint in REFUSALS:
-            if isinstance(error, psycopg.OperationalError) and re.search(pattern, text):
-                raise kind(message.format(user=user, database=database), hint=hint, evidence=text) from error
+        if isinstance(error, psycopg.OperationalError) and (known := refusal(error)):
+            raise known.kind(
+                known.message.format(user=user, database=database), hint=known.hint, evidence=text
+            ) from error
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
             raise MissingError(
                 f"the connection to database {database!r} failed or was lost",

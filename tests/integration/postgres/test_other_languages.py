@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.postgres.archive import read_header
 from cn_ops.postgres.dump import DumpPlan, dump_database
 from cn_ops.postgres.load import run_globals
 from cn_ops.postgres.locks import TablesInUse
-from cn_ops.postgres.session import session
+from cn_ops.postgres.session import connected, explained, session
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import stacks
 from tests.support.capabilities import require
@@ -69,6 +69,19 @@ def _answer(stack: EmbeddedStack, statement: str) -> str:
 def test_they_speak_german_to_others(german: EmbeddedStack) -> None:
     assert "Relation »gone« existiert nicht" in _answer(german, "SELECT FROM gone")
     assert "ungültige Anweisung" in _answer(german, r"\gone")
+
+
+def test_refused_connection_says_why(german: EmbeddedStack) -> None:
+    with pytest.raises(MissingError, match="the server has no database 'gone'") as failed, session(german, "gone"):
+        pass
+    assert "existiert nicht" in failed.value.evidence
+    parameters = {**german.conninfo(DATABASE), "user": "nobody"}
+    with (
+        pytest.raises(UsageError, match="does not let role 'nobody' into"),
+        explained("nobody", DATABASE),
+        connected(parameters, {}),
+    ):
+        pass
 
 
 def test_dump_that_waits_for_a_lock_is_to_be_tried_again(german: EmbeddedStack) -> None:
