@@ -158,7 +158,8 @@ def test_changes_without_end_fail_the_backup_and_say_so(
         pytest.raises(OperationFailed, match="all the time") as failed,
     ):
         back_up(busy)
-    assert dumps(counted) == 2
+    # What waited for the first attempt's locks may come before those of the second one, which then dumps nothing.
+    assert dumps(counted) in (1, 2)
     assert tells_everything(failed.value)
     assert busy.backup_files() == set()
 
