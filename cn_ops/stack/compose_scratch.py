@@ -20,10 +20,10 @@ from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.files import claim_folder
 from cn_ops.process import ProcessFailed, Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import SCRATCH_SETTINGS, TOOL_LOCALE, tool_session
+from cn_ops.stack.base import SCRATCH_SETTINGS, tool_session
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import service_containers
-from cn_ops.stack.tool_runner import ContainerTools
+from cn_ops.stack.tool_runner import ContainerTools, exec_options
 
 LABEL = "cn-ops.scratch"
 SOCKETS = "/var/run/postgresql"
@@ -78,9 +78,8 @@ class ScratchContainer(ContainerTools):
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
     ) -> Iterator[Running]:
         """Start a client tool in the container; whatever runs there ends with the container."""
-        names = ["-e", f"PGUSER={self._user}", "-e", f"PGAPPNAME={tool_session()}"]
-        names += [f"--env={name}={value}" for name, value in TOOL_LOCALE.items()]
-        command = [self._engine, "exec", "--interactive", *names, self._container, *argv]
+        options = exec_options(self._user, tool_session())
+        command = [self._engine, "exec", "--interactive", *options, self._container, *argv]
         try:
             with process.started(command, stdin=stdin, stdout=stdout) as running:
                 yield running

@@ -12,10 +12,11 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut
 from cn_ops.masking import remember
 from cn_ops.process import Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import TOOL_LOCALE, tool_session
+from cn_ops.stack.base import tool_session
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import Container, service_containers
 from cn_ops.stack.compose_lifeline import lifeline
+from cn_ops.stack.tool_runner import exec_options
 
 CONNECT_SECONDS = 3.0
 
@@ -62,8 +63,7 @@ class ComposeServer:
         """
         session = tool_session()
         container, password = self._container(), self._known_password()
-        inside = ["-e", f"PGUSER={self._postgres.user}", "-e", f"PGAPPNAME={session}"]
-        inside += [f"--env={name}={value}" for name, value in TOOL_LOCALE.items()]
+        inside = exec_options(self._postgres.user, session)
         inside += ["-e", "PGPASSWORD"] if password else []
         secret = {"PGPASSWORD": password} if password else {}
         try:

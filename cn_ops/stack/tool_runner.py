@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from cn_ops import process
 from cn_ops.process import Completed, Running
-from cn_ops.stack.base import CONTAINER_FOLDERS, Server
+from cn_ops.stack.base import CONTAINER_FOLDERS, TOOL_LOCALE, Server
 
 
 class ToolRunner(Server):
@@ -45,6 +45,12 @@ class ToolRunner(Server):
         self, arguments: Sequence[str], stdin: BinaryIO | None, stdout: BinaryIO | None
     ) -> AbstractContextManager[Running]:
         """Start a shell where the tools are, with them on its PATH; it is ended like one of them."""
+
+
+def exec_options(user: str, session: str) -> list[str]:
+    """Return the options with which the engine executes a tool: as which role, and what its session is called."""
+    environment = {"PGUSER": user, "PGAPPNAME": session, **TOOL_LOCALE}
+    return [f"--env={name}={value}" for name, value in environment.items()]
 
 
 class ContainerTools(ToolRunner):

@@ -25,10 +25,14 @@ from tests.support.operations import back_up, bring_back, execute
 
 def is_proven(site: Site) -> None:
     """Back a database up, prove that in a scratch server, and restore it beside."""
+    is_proven_in_scratch(site)
+    bring_back(site.node)
+
+
+def is_proven_in_scratch(site: Site) -> None:
     back_up(site.node)
     settings = site.node.settings
     verify(site.stack, find_source(settings.backup, "latest", Path("/")), settings.restore, Phases(Silent()))
-    bring_back(site.node)
 
 
 def compared(site: Site) -> Comparison:
@@ -185,9 +189,7 @@ def test_roles_that_another_superuser_has_granted_and_a_tablespace(new_site: New
     site.sql(f"CREATE TABLESPACE \"@prefix@ space\" LOCATION '{folder}'")
     site.sql('CREATE TABLE public.placed TABLESPACE "@prefix@ space" AS SELECT 1 AS n')
     site.node.change({"stack": {"postgres": {"user": site.role("owner")}}})
-    back_up(site.node)
-    settings = site.node.settings
-    verify(site.stack, find_source(settings.backup, "latest", Path("/")), settings.restore, Phases(Silent()))
+    is_proven_in_scratch(site)
 
 
 def test_extension_s_condition_may_name_its_table(new_site: NewSite) -> None:
