@@ -79,7 +79,7 @@ def bring_roles(server: Server, generation: Generation, *, in_scratch: bool = Fa
     manifest = generation.manifest
     if manifest and manifest.globals_file:
         script = generation.dump.with_name(manifest.globals_file)
-        if not script.exists() or sha256(script) != manifest.globals_sha256:
+        if not script.is_file() or sha256(script) != manifest.globals_sha256:
             raise VerificationFailed(
                 f"{script} is gone or has changed: roles of {generation.id} and their passwords may be lost",
                 state="the dump itself is good",

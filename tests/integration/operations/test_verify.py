@@ -174,13 +174,16 @@ def test_generation_that_was_proven_and_fails_later_is_proven_no_more(proven: No
     assert not generation.proof_file.exists()
 
 
-@pytest.mark.parametrize("change", ["gone", "empty"])
+@pytest.mark.parametrize("change", ["gone", "empty", "a folder"])
 def test_generation_whose_roles_are_gone_is_proven_no_more(change: str, proven: Node) -> None:
     verify_it(proven)
     (script,) = proven.backups.glob("*.globals.sql")
     if change == "gone":
         script.unlink()
         assert only(proven).state is GenerationState.COMPLETE
+    elif change == "a folder":
+        script.unlink()
+        script.mkdir()
     else:
         script.write_text("")
     with pytest.raises(VerificationFailed, match="is gone or has changed") as failed:
