@@ -33,7 +33,7 @@ def choose(settings: Settings) -> Choice:
     if kind == "auto":
         return _automatic(settings)
     make: dict[str, Callable[[Settings], Stack]] = {"compose": _compose, "embedded": _embedded, "server": ServerStack}
-    return Choice(make[kind](settings), _disposable(settings, kind), f"{kind}: named by the settings")
+    return Choice(make[kind](settings), _disposable(settings, kind), f"{kind}: named by --stack or the settings")
 
 
 def _automatic(settings: Settings) -> Choice:
