@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cn_ops.differences import compare
 from cn_ops.errors import VerificationFailed
-from cn_ops.fingerprint import Stripped
+from cn_ops.fingerprint import Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Recreation
 from cn_ops.postgres.control_list import CONTROLS
@@ -37,17 +37,22 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
     An undamaged copy must be found equal first: a comparison that always complains sees nothing either.
     """
     with scratch_database(server, recreation.database, recreation.properties) as copy:
-        load(server, copy, Path(recreation.dump), owners=recreation.owners, privileges=recreation.privileges)
-        _require_no_false_alarm(server, recreation, copy)
+        expected = read_fingerprint(Path(recreation.manifest)) if recreation.manifest else None
+        load(
+            server,
+            copy,
+            Path(recreation.dump),
+            owners=recreation.owners,
+            privileges=recreation.privileges,
+            fingerprint=expected,
+        )
+        if expected:
+            _require_no_false_alarm(server, recreation, copy, expected)
         return _tried(server, copy, said)
 
 
-def _require_no_false_alarm(server: Server, recreation: Recreation, copy: str) -> None:
-    if recreation.manifest is None:
-        return
-    subject = Subject(
-        server, copy, read_fingerprint(Path(recreation.manifest)), Path(recreation.dump), recreation.database
-    )
+def _require_no_false_alarm(server: Server, recreation: Recreation, copy: str, expected: Fingerprint) -> None:
+    subject = Subject(server, copy, expected, Path(recreation.dump), recreation.database)
     comparison = prove(subject, Stripped(not recreation.owners, not recreation.privileges))
     require_equal(comparison, "an undamaged copy", state="the recovery itself had passed", hint="see the log")
 

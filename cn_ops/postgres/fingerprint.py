@@ -68,7 +68,7 @@ class Fingerprinting:
             sequences=tuple(_between(one, after.get(one.name, one)) for one in self._sequences),
             large_objects=self.large_objects,
             materialized_views=contents.materialized_views(connection),
-            objects=schema,
+            objects=(*schema, *objects.dropped_schemas(connection)),
             extensions=installed,
             roles=objects.roles(connection),
             probes=answers(connection, [*probes, *probes_of(installed, probes)]),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
-from psycopg.errors import DuplicateObject
+from psycopg.errors import DuplicateObject, InsufficientPrivilege
 
 from cn_ops.errors import OperationFailed
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
 from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
-from cn_ops.postgres.session import dbname, server_settings
+from cn_ops.postgres.objects import FRESH_EXTENSION, NO_PUBLIC_SCHEMA
+from cn_ops.postgres.session import dbname, server_settings, session
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
 
@@ -49,9 +51,11 @@ def load(
 ) -> None:
     """Restore a dump into an empty database, on so many sessions (None: as many as pay).
 
-    The dump's fingerprint, where there is one, tells of tables that are large enough to be loaded in parts. Raises
-    ``ProcessFailed`` at the first error.
+    The dump's fingerprint, where there is one, tells of tables that are large enough to be loaded in parts, and of
+    what a fresh database has and the dumped one had not. Raises ``ProcessFailed`` at the first error.
     """
+    if fingerprint:
+        _drop_surplus(server, database, fingerprint)
     jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
     settings = {**server_settings(server, database), **SESSION_SETTINGS}
     target = dbname(database, {**settings, "max_parallel_maintenance_workers": str(jobs)})
@@ -81,6 +85,24 @@ def load(
                     load_table(server, target, entry, ["pg_restore", *flags, "--data-only"], path, jobs)
                 running.wait()
         server.tool([*in_parallel, "--section=post-data", path])
+
+
+def _drop_surplus(server: Server, database: str, fingerprint: Fingerprint) -> None:
+    """Drop what a fresh database has, and the dumped one had not or had made itself.
+
+    What may not be dropped, the comparison will name.
+    """
+    surplus = []
+    if NO_PUBLIC_SCHEMA in fingerprint.objects:
+        surplus.append("DROP SCHEMA IF EXISTS public")
+    is_there = any(one.name == FRESH_EXTENSION for one in fingerprint.extensions)
+    if not is_there or any((one.type, one.name) == ("EXTENSION", FRESH_EXTENSION) for one in fingerprint.objects):
+        surplus.append(f"DROP EXTENSION IF EXISTS {FRESH_EXTENSION}")
+    if surplus:
+        with session(server, database) as connection:
+            for statement in surplus:
+                with suppress(InsufficientPrivilege):
+                    connection.execute(statement.encode())
 
 
 def load_schema(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:

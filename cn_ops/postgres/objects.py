@@ -21,6 +21,9 @@ from cn_ops.postgres.session import dbname, server_settings
 from cn_ops.stack import Server
 
 PREAMBLE = "PREAMBLE"
+# What every fresh database has, and of which no dump says that it was dropped.
+FRESH_EXTENSION = "plpgsql"
+NO_PUBLIC_SCHEMA = SchemaObject("SCHEMA", "", "public", "", "DROP SCHEMA public;")
 # These may hold passwords in their options.
 SECRET_TYPES = frozenset(("SERVER", "USER MAPPING", "SUBSCRIPTION"))
 
@@ -119,6 +122,12 @@ def split_schema(text: str) -> tuple[SchemaObject, ...]:
 def extensions(connection: psycopg.Connection) -> tuple[Extension, ...]:
     """Return the installed extensions."""
     return tuple(Extension(*row) for row in connection.execute(_EXTENSIONS))
+
+
+def dropped_schemas(connection: psycopg.Connection) -> tuple[SchemaObject, ...]:
+    """Return what the schema of a database that has no schema `public` lacks in its dump."""
+    there = connection.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public'")
+    return () if there.rowcount else (NO_PUBLIC_SCHEMA,)
 
 
 def roles(connection: psycopg.Connection) -> tuple[Role, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ class Odd:
 
     sql: str
     since: int = 0
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 ODD = {
@@ -110,6 +112,14 @@ ODD = {
         """,
         since=17,
     ),
+    "no schema public and no plpgsql": Odd(
+        "DROP SCHEMA public CASCADE; DROP EXTENSION plpgsql; CREATE SCHEMA app; CREATE TABLE app.t AS SELECT 7 AS n",
+        settings={"drill": {"count_table": "app.t"}},
+    ),
+    "plpgsql made anew": Odd("DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql"),
+    "a schema public made anew": Odd(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE public.counted AS SELECT 7 AS n"
+    ),
     "a privilege that two have granted": Odd(
         """
         GRANT CONNECT ON DATABASE "@prefix@" TO "@owner@" WITH GRANT OPTION;
@@ -125,7 +135,7 @@ def test_odd_database_is_proven_and_comes_back(name: str, new_site: NewSite, maj
     odd = ODD[name]
     if major < odd.since:
         pytest.skip(f"PostgreSQL {odd.since} brought it")
-    site = new_site()
+    site = new_site(**odd.settings)
     site.sql(odd.sql)
     is_proven(site)
 
@@ -137,6 +147,18 @@ def test_rows_dealt_out_anew_are_still_seen(new_site: NewSite) -> None:
     site.sql("UPDATE public.moods SET n = n + 1 WHERE n = 7")
     (difference,) = compared(site).differences
     assert difference.what == "table public.moods_1"
+
+
+def test_schema_public_that_comes_or_goes_is_seen(new_site: NewSite) -> None:
+    site = new_site(drill={"count_table": "app.t"})
+    site.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA app; CREATE TABLE app.t AS SELECT 7 AS n")
+    back_up(site.node)
+    assert compared(site).equal
+    site.sql("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+    assert "SCHEMA public" in [one.what for one in compared(site).differences]
+    back_up(site.node)
+    site.sql("DROP SCHEMA public")
+    assert "SCHEMA public" in [one.what for one in compared(site).differences]
 
 
 def test_granting_what_is_granted_anyway_is_no_difference(new_site: NewSite) -> None:
