@@ -67,7 +67,7 @@ def measure(settings: Settings, choice: Choice, phases: Phases) -> tuple[PresetT
         with phases.phase(f"measure {preset}") as step, _thrown_away(folder) as path, path.open("wb") as target:
             began = time.monotonic()
             with snapshot(choice.stack, database) as view:
-                _, size = dump_database(choice.stack, database, plan, view.id, target, step.advanced_bytes)
+                _, size = dump_database(choice.stack, database, plan, view, target, step.advanced_bytes)
             took = time.monotonic() - began
             step.detail = f"{readable_bytes(size)}, {' '.join(plan.flags)}"
         found.append(PresetTime(preset, plan.flags, round(took, 3), size))

@@ -13,7 +13,7 @@ from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.load import load_schema
 from cn_ops.postgres.objects import PREAMBLE, archive_objects, extensions, schema_objects
 from cn_ops.postgres.scratch import scratch_database
-from cn_ops.postgres.session import session
+from cn_ops.postgres.snapshot import snapshot
 from cn_ops.stack import Server
 
 SHOWN_DIFFERENCES = 20
@@ -111,6 +111,6 @@ def _normal_form(subject: Subject, expected: Fingerprint, stripped: Stripped) ->
     wanted = replace(expected.database, settings=settings, privileges=None, comment=None)
     with scratch_database(server, subject.live or subject.database, wanted) as scratch:
         load_schema(server, scratch, subject.dump, owners=not stripped.owners, privileges=not stripped.privileges)
-        with session(server, scratch) as connection:
-            found = extensions(connection)
-        return object_texts(schema_objects(server, scratch), stripped) | extension_texts(found)
+        with snapshot(server, scratch) as view:
+            objects = schema_objects(server, scratch, view)
+            return object_texts(objects, stripped) | extension_texts(extensions(view.connection))

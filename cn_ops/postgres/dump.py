@@ -15,6 +15,7 @@ from cn_ops.jobs import default_jobs
 from cn_ops.postgres.folders import dump_folder
 from cn_ops.postgres.locks import SECOND_SECONDS, dumping
 from cn_ops.postgres.session import dbname, server_settings
+from cn_ops.postgres.snapshot import Snapshot
 from cn_ops.settings import BackupSettings
 from cn_ops.stack import Server
 
@@ -87,7 +88,7 @@ def plan_dump(server: Server, settings: BackupSettings) -> DumpPlan:
 
 
 def dump_database(
-    server: Server, database: str, plan: DumpPlan, snapshot: str, target: BinaryIO, advanced: Advanced
+    server: Server, database: str, plan: DumpPlan, view: Snapshot, target: BinaryIO, advanced: Advanced
 ) -> tuple[str, int]:
     """Dump what a snapshot sees; return the dump's SHA-256, in hex, and its size in bytes.
 
@@ -95,8 +96,8 @@ def dump_database(
     of those. Raises ``TablesInUse`` for that, ``ProcessFailed`` when pg_dump fails otherwise, ``OSError`` when
     the target cannot be written.
     """
-    argv = ["pg_dump", *plan.flags, f"--snapshot={snapshot}", f"--lock-wait-timeout={SECOND_SECONDS * 1000}"]
-    argv += ["--no-password", f"--dbname={dbname(database, server_settings(server, database))}"]
+    argv = ["pg_dump", *plan.flags, *view.dump_flags, f"--lock-wait-timeout={SECOND_SECONDS * 1000}"]
+    argv.append(f"--dbname={dbname(database, server_settings(server, database))}")
     with dumping():
         if plan.format == "custom":
             return _streamed(server, argv, target, advanced)

@@ -137,7 +137,7 @@ def until_quiet(take_one: Callable[[], T]) -> T:
 def _taken(server: Server, database: str, advanced: Advanced, probes: Sequence[Probe], jobs: int) -> Fingerprint:
     with snapshot(server, database) as view:
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
-        schema = objects.schema_objects(server, database, view.id)
+        schema = objects.schema_objects(server, database, view)
         with begin(view, jobs) as started:
             started.read_contents(advanced)
             return started.finish(database, schema, probes)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cn_ops.fingerprint import Fingerprint
+from cn_ops.fingerprint import Fingerprint, SchemaObject
 from cn_ops.postgres.archive import contents
 from cn_ops.stack import Server
 
@@ -55,7 +55,14 @@ def large_tables(fingerprint: Fingerprint, jobs: int) -> tuple[str, ...]:
     """Return the tables that one of so many sessions would load longer than the others load all the rest."""
     total = sum(one.size_bytes for one in fingerprint.tables)
     least = max(LARGE_BYTES, total // jobs)
-    return tuple(one.name for one in fingerprint.tables if one.size_bytes > least and _PLAIN_NAME.fullmatch(one.name))
+    large = [one.name for one in fingerprint.tables if one.size_bytes > least and _PLAIN_NAME.fullmatch(one.name)]
+    odd = {f"{one.schema}.{one.name}" for one in fingerprint.objects if large and _has_long_name(one)}
+    return tuple(one for one in large if one not in odd)
+
+
+def _has_long_name(table: SchemaObject) -> bool:
+    """Whether a name in it may go on over a line's end: the rows are told from what surrounds them line by line."""
+    return table.type == "TABLE" and any(line.count('"') % 2 for line in table.text.splitlines())
 
 
 def entries(server: Server, dump: Path, tables: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -18,6 +18,7 @@ from cn_ops.postgres.archive import contents
 from cn_ops.postgres.dump import tool_version
 from cn_ops.postgres.locks import dumping
 from cn_ops.postgres.session import dbname, server_settings
+from cn_ops.postgres.snapshot import Snapshot
 from cn_ops.stack import Server
 
 PREAMBLE = "PREAMBLE"
@@ -76,16 +77,15 @@ WHERE t.tgisinternal AND t.tgenabled <> 'O' ORDER BY 1, 2
 """
 
 
-def schema_objects(server: Server, database: str, snapshot: str | None = None) -> tuple[SchemaObject, ...]:
+def schema_objects(server: Server, database: str, view: Snapshot) -> tuple[SchemaObject, ...]:
     """Return every object of a database's schema, as the server's own pg_dump writes it; raises ``TablesInUse``."""
-    return dumped_schema(server, database, snapshot)[0]
+    return dumped_schema(server, database, view)[0]
 
 
-def dumped_schema(server: Server, database: str, snapshot: str | None = None) -> tuple[tuple[SchemaObject, ...], str]:
+def dumped_schema(server: Server, database: str, view: Snapshot) -> tuple[tuple[SchemaObject, ...], str]:
     """Return the same, and the version of the pg_dump that wrote it."""
-    seen = [f"--snapshot={snapshot}"] if snapshot else []
     target = dbname(database, server_settings(server, database))
-    argv = ["pg_dump", "--schema-only", *seen, "--no-password", f"--dbname={target}"]
+    argv = ["pg_dump", "--schema-only", *view.dump_flags, f"--dbname={target}"]
     with dumping():
         text = server.tool(argv).stdout
     version = _MADE_BY.search(text)

@@ -20,6 +20,15 @@ class Snapshot:
     id: str
     connection: psycopg.Connection
 
+    @property
+    def dump_flags(self) -> tuple[str, ...]:
+        """Return the flags of a pg_dump that sees the same, and writes any letter.
+
+        The database or the role may ask for an encoding that has not all letters of the database's own.
+        """
+        encoding = self.connection.info.parameter_status("server_encoding")
+        return (f"--snapshot={self.id}", f"--encoding={encoding}", "--no-password")
+
 
 @contextmanager
 def snapshot(server: Server, database: str) -> Iterator[Snapshot]:

@@ -55,7 +55,7 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
     emptied(target)
     with snapshot(server, database) as view:
         # It takes locks of its own: before ours, for it must not wait behind somebody who waits for them.
-        schema, tool_version = dumped_schema(server, database, view.id)
+        schema, tool_version = dumped_schema(server, database, view)
         is_plain = is_plain_table(view.connection, wanted.counted_table)
         with begin(view, plan.readers) as reading:
             # The fingerprint counts the rows of tables. Whatever else it is, nothing holds it still for long.
@@ -63,7 +63,7 @@ def dump_snapshot(server: Server, wanted: Wanted, target: BinaryIO, advanced: Ca
             # No snapshot holds roles. They are dumped meanwhile, and not before: all that own something are there.
             with globals_dumped(server, wanted.globals) as written:
                 with alongside(reading):
-                    sha256, size = dump_database(server, database, plan, view.id, target, advanced=advanced)
+                    sha256, size = dump_database(server, database, plan, view, target, advanced=advanced)
                 globals_sha256 = written()
             fingerprint = reading.finish(database, schema, wanted.probes)
             if counted is None:

@@ -122,7 +122,7 @@ def dump_alone(there: Site) -> Sample:
 
     def dump() -> None:
         with snapshot(stack, DATABASE) as view, (there.folder / "alone.dump").open("wb") as target:
-            dump_database(stack, DATABASE, plan, view.id, target, advanced=lambda _: None)
+            dump_database(stack, DATABASE, plan, view, target, advanced=lambda _: None)
 
     return _here(there, dump)
 

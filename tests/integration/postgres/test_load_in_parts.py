@@ -109,6 +109,36 @@ def test_table_whose_line_is_not_certain_is_among_the_others(server: EmbeddedSta
     assert sum(" TABLE DATA public small " in line for line in others) == 2
 
 
+@pytest.mark.parametrize(
+    ("table", "is_split"),
+    [
+        ('public.one (n int, "a\nb" int)', False),
+        ('public."one\nmore" (n int)', False),
+        ("public.one (n text DEFAULT E'a\\nb', \"c d\" int)", True),
+    ],
+)
+def test_table_with_a_name_over_two_lines_is_not_split(
+    table: str,
+    is_split: bool,
+    server: EmbeddedStack,
+    database: str,
+    database_url: str,
+    target: str,
+    tmp_path: Path,
+    in_parts: list[str],
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"DROP TABLE large CASCADE; CREATE TABLE {table}".encode())
+        name = table.partition(" (")[0]
+        connection.execute(f"INSERT INTO {name} (n) SELECT generate_series(1, 20000)".encode())
+    with (tmp_path / "dump").open("wb") as stream:
+        server.tool(["pg_dump", "--format=custom", database], stdout=stream)
+    before = take(server, database)
+    load(server, target, tmp_path / "dump", owners=True, privileges=True, jobs=2, fingerprint=before)
+    assert take(server, target).tables == before.tables
+    assert bool(in_parts) == is_split
+
+
 def failing(server: EmbeddedStack, target: str, dump: Path, script: str) -> str:
     """Load the table with a script in place of pg_restore; return what the failure said."""
     (entry,), _ = entries(server, dump, ["public.large"])

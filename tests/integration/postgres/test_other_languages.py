@@ -16,6 +16,7 @@ from cn_ops.postgres.dump import DumpPlan, dump_database
 from cn_ops.postgres.load import run_globals
 from cn_ops.postgres.locks import TablesInUse
 from cn_ops.postgres.session import connected, explained, session
+from cn_ops.postgres.snapshot import Snapshot
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support import stacks
 from tests.support.capabilities import require
@@ -89,10 +90,10 @@ def test_dump_that_waits_for_a_lock_is_to_be_tried_again(german: EmbeddedStack) 
         holder.execute("CREATE TABLE public.held AS SELECT 1")
         with holder.transaction(), view.transaction():
             view.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            ((snapshot,),) = view.execute("SELECT pg_export_snapshot()").fetchall()
+            ((exported,),) = view.execute("SELECT pg_export_snapshot()").fetchall()
             holder.execute("LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(TablesInUse):
-                dump_database(german, DATABASE, PLAN, str(snapshot), io.BytesIO(), lambda _: None)
+                dump_database(german, DATABASE, PLAN, Snapshot(str(exported), view), io.BytesIO(), lambda _: None)
         holder.execute("DROP TABLE public.held")
 
 
@@ -112,8 +113,8 @@ def test_dump_of_a_newer_pg_dump_is_not_called_damaged(german: EmbeddedStack, tm
     dump = tmp_path / "a dump.dump"
     with dump.open("w+b") as target, session(german, DATABASE) as view, view.transaction():
         view.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        ((snapshot,),) = view.execute("SELECT pg_export_snapshot()").fetchall()
-        dump_database(german, DATABASE, PLAN, str(snapshot), target, lambda _: None)
+        ((exported,),) = view.execute("SELECT pg_export_snapshot()").fetchall()
+        dump_database(german, DATABASE, PLAN, Snapshot(str(exported), view), target, lambda _: None)
     whole = dump.read_bytes()
     minor_version = 6  # of the archive's format, after the mark and the major one
     dump.write_bytes(whole[:minor_version] + bytes([99]) + whole[minor_version + 1 :])

@@ -117,6 +117,13 @@ ODD = {
         settings={"drill": {"count_table": "app.t"}},
     ),
     "plpgsql made anew": Odd("DROP EXTENSION plpgsql; CREATE EXTENSION plpgsql"),
+    "sessions in an encoding without its letters": Odd(
+        """
+        CREATE TABLE public."日本" AS SELECT 'こんにちは'::text AS "語", 'x'::varchar(9) AS k;
+        ALTER TABLE public."日本" ADD CHECK (k IN ('x', 'ぬ'));
+        ALTER DATABASE "@prefix@" SET client_encoding = 'LATIN1'
+        """
+    ),
     "a schema public made anew": Odd(
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE public.counted AS SELECT 7 AS n"
     ),
