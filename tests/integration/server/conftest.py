@@ -15,7 +15,7 @@ from tests.support.stacks import USER_API
 from tests.support.tcp_server import TENANT, ServerSite, TcpServer, tcp_server
 
 NewSite = Callable[..., ServerSite]
-Tools = Callable[..., None]
+Tools = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -67,12 +67,16 @@ def site(new_site: NewSite) -> ServerSite:
 
 @pytest.fixture
 def tools() -> Iterator[Tools]:
-    """Let some of a site's client tools be shell scripts from now on; ``{real}`` is the real one."""
+    """Let some of a site's client tools be shell scripts from now on; ``{real}`` is the real one.
+
+    Gives their folder.
+    """
     with ExitStack() as folders:
 
-        def change(site: ServerSite, **wrappers: str) -> None:
+        def change(site: ServerSite, **wrappers: str) -> Path:
             made = folders.enter_context(bin_dir(wheel_binaries(), wrappers))
             site.change({"stack": {"server": {"bin_dir": str(made)}}})
+            return made
 
         yield change
 
