@@ -44,7 +44,8 @@ def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str]
     until = " until the next command restores it again" if made.damaged else ""
     state = f"the database {made.database!r} {_live_state(made)}; what came back is kept as {made.target!r}{until}"
     try:
-        return verify(operation, made, said, state=state)
+        hint = "look at it with `inv compare`, or restore another generation: `inv backups` lists them"
+        return verify(operation, made, said, state=state, hint=hint)
     except VerificationFailed:
         if not made.damaged:
             finished(operation)
@@ -149,7 +150,10 @@ def undo(operation: Operation) -> tuple[str, str | None]:
 
 def newest_previous(operation: Operation) -> str:
     """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
-    previous = databases_beside(operation, Beside.PREVIOUS)
+    there = databases_beside(operation, Beside.PREVIOUS)
+    with session(operation.stack, maintenance_database(operation.database)) as connection:
+        # What an interrupted drop has left keeps its name.
+        previous = [name for name in there if db.is_valid(connection, name)]
     if not previous:
         raise UsageError(
             f"no earlier restore of {operation.database!r} can be undone: no previous database is there",
@@ -211,6 +215,6 @@ def open_databases(operation: Operation, names: Sequence[str]) -> None:
 
 def _open(operation: Operation, connection: alter.Connection, names: Sequence[str]) -> None:
     for name in names:
-        if db.exists(connection, name):
+        if db.exists(connection, name) and db.is_valid(connection, name):
             alter.allow_connections(connection, name, allowed=True)
     operation.intend(closed=())

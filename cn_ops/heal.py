@@ -15,7 +15,7 @@ from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.recreate import is_ours, recreate, verify_recreated
-from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of
+from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of, writers_state
 from cn_ops.writers import start_writers
 
 
@@ -84,10 +84,15 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
 
 
 def _heal_in_place(operation: Operation, recorded: Recreation) -> str:
+    if recorded.loaded and speaks_of(operation, recorded):
+        # Somebody may have written to it since: it is proven, and never dropped.
+        verify_recreated(operation, recorded, lambda _: None)
+        finished(operation)
+        return f"proved {recorded.database!r}, restored from {Path(recorded.dump).name}"
     if not is_ours(operation, recorded):
         finished(operation)
         return f"left the database {recorded.database!r} as it is"
-    _require_dump(recorded)
+    _require_dump(operation, recorded)
     recreate(operation, recorded, lambda _: None)
     verify_recreated(operation, recorded, lambda _: None)
     finished(operation)
@@ -101,7 +106,7 @@ def _heal_beside(operation: Operation, recorded: Recreation) -> str:
         finished(operation)
         return state
     refuse_writers(operation, recorded)
-    _require_dump(recorded)
+    _require_dump(operation, recorded)
     made = restore_incoming(operation, recorded, lambda _: None)
     verify_incoming(operation, made, lambda _: None)
     swap(operation, made)
@@ -109,11 +114,12 @@ def _heal_beside(operation: Operation, recorded: Recreation) -> str:
     return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
 
 
-def _require_dump(recorded: Recreation) -> None:
+def _require_dump(operation: Operation, recorded: Recreation) -> None:
     dump = Path(recorded.dump)
     if not dump.is_file() or sha256(dump) != recorded.sha256:
         raise OperationFailed(
             f"the dump {dump} that {recorded.database!r} was being restored from is gone or has changed",
-            state=f"the database {recorded.database!r} is damaged, dropped or half restored; its writers are stopped",
+            state=f"the database {recorded.database!r} is damaged, dropped or half restored"
+            f"{writers_state(operation)}",
             hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
         )

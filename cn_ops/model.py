@@ -74,7 +74,8 @@ class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
     ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
-    exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
+    exists, and ``loaded`` says that all of the dump is in that one: from then on somebody may write to it.
+    ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
     ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
     ``owners`` or ``privileges`` the restore leaves those out; ``roles`` says that the server's roles, which no
     restore changes, must be what they were. Beside the old one, the new database is called
@@ -90,6 +91,7 @@ class Recreation:
     manifest: str | None
     old_oid: int | None
     new_oid: int | None = None
+    loaded: bool = False
     damaged: bool = False
     owners: bool = True
     privileges: bool = True

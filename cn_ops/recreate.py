@@ -17,8 +17,9 @@ from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
+from cn_ops.postgres.scratch import scratch_database
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, refuse_writers, speaks_of, verify
+from cn_ops.replacement import fill, finished, refuse_writers, speaks_of, verify, writers_state
 
 
 def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> None:
@@ -28,12 +29,13 @@ def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], Non
     """
     if wanted.new_oid is not None:
         # What is dropped now is what an earlier try has made, and that was not finished either.
-        wanted = replace(wanted, old_oid=wanted.new_oid, new_oid=None, damaged=True)
+        wanted = replace(wanted, old_oid=wanted.new_oid, new_oid=None, loaded=False, damaged=True)
     operation.intend(recreating=wanted)
     try:
         said("drop and create")
-        _drop_and_create(operation, wanted)
+        made = _drop_and_create(operation, wanted)
         fill(operation.stack, wanted, operation.settings.restore, said)
+        operation.intend(recreating=replace(made, loaded=True))
     except KeyboardInterrupt:
         raise _with_state(operation, wanted, Interrupted("interrupted while restoring")) from None
     except OpsError as error:
@@ -42,10 +44,15 @@ def recreate(operation: Operation, wanted: Recreation, said: Callable[[str], Non
 
 def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Prove the database that was made anew; see ``cn_ops.replacement.verify``."""
-    state = f"the database {recorded.database!r} is restored but not equal, its writers are stopped"
-    unproven = f"the database {recorded.database!r} is restored but not proven, its writers are stopped"
-    with saying(unproven, "mend the cause; then `inv heal` restores it again and proves it"):
-        return verify(operation, recorded, said, state=state)
+    writers = writers_state(operation)
+    state = f"the database {recorded.database!r} is restored but not equal{writers}"
+    unproven = f"the database {recorded.database!r} is restored but not proven{writers}"
+    hint = (
+        "look at it with `inv compare`; `inv restore --dump=…` replaces it by what a generation holds (`inv backups` "
+        f"lists them); if it is what you want, remove {operation.journal.path}"
+    )
+    with saying(unproven, "mend the cause; then `inv heal` proves it"):
+        return verify(operation, recorded, said, state=state, hint=hint)
 
 
 def is_ours(operation: Operation, recorded: Recreation) -> bool:
@@ -59,12 +66,21 @@ def is_ours(operation: Operation, recorded: Recreation) -> bool:
     return True
 
 
-def _drop_and_create(operation: Operation, wanted: Recreation) -> None:
+def _drop_and_create(operation: Operation, wanted: Recreation) -> Recreation:
+    """Make the empty database in the live one's place; return the record of it.
+
+    What cannot be made at all (its tablespace, its locale) is known before a whole one is dropped.
+    """
+    if wanted.old_oid is not None and not wanted.damaged:
+        with scratch_database(operation.stack, wanted.database, wanted.properties):
+            pass
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
         alter.drop(connection, wanted.database)
         alter.create(connection, wanted.database, wanted.properties)
         made = db.identity(connection, wanted.database).database_oid
-    operation.intend(recreating=replace(wanted, new_oid=made))
+    recorded = replace(wanted, new_oid=made)
+    operation.intend(recreating=recorded)
+    return recorded
 
 
 def _with_state(operation: Operation, wanted: Recreation, error: OpsError) -> OpsError:
@@ -73,7 +89,7 @@ def _with_state(operation: Operation, wanted: Recreation, error: OpsError) -> Op
         return error.with_state(f"the database {wanted.database!r} is as it was")
     again = f"`inv restore --dump={shlex.quote(wanted.dump)}`"
     return error.with_state(
-        f"the database {wanted.database!r} is damaged, dropped or half restored, and its writers are stopped; "
+        f"the database {wanted.database!r} is damaged, dropped or half restored{writers_state(operation)}; "
         f"the dump {wanted.dump} is good"
     ).with_hint(f"mend the cause; then {again}, or any other command, restores it")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source
 from cn_ops.stack import Server
+
+SHOWN_PROBLEMS = 5
 
 
 def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Callable[[str], None]) -> None:
@@ -90,11 +92,12 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
 
 
 def verify(
-    operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str
+    operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str, hint: str
 ) -> Comparison | None:
     """Analyze the target and prove it; return what was compared, or None when no manifest says what must be there.
 
-    Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then.
+    Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then, and ``hint``
+    what to do.
     """
     stack, jobs = operation.stack, operation.settings.restore.jobs
     expected = read_fingerprint(Path(recorded.manifest)) if recorded.manifest else None
@@ -102,20 +105,34 @@ def verify(
     beside = expected is not None and not expected.probes
     if not beside:
         said("analyze")
-        analyze(stack, recorded.target, jobs)
+        warn_of_statistics(operation, analyze(stack, recorded.target, jobs))
     if expected is None:
         return None
     subject = Subject(stack, recorded.target, expected, Path(recorded.dump), recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
-    with analyzing(stack, recorded.target) if beside else nullcontext():
+    without_statistics: list[str] = []
+    with analyzing(stack, recorded.target, without_statistics) if beside else nullcontext():
         comparison = prove(subject, stripped, said)
+    warn_of_statistics(operation, without_statistics)
     require_equal(
         comparison,
         f"the database restored from {Path(recorded.dump).name}",
         state=state,
-        hint="look at it with `inv compare`, or restore another generation: `inv backups` lists them",
+        hint=hint,
     )
     return comparison
+
+
+def warn_of_statistics(operation: Operation, problems: Sequence[str]) -> None:
+    """Warn of what ANALYZE could not look at: statistics are not data."""
+    if problems:
+        more = f" … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        operation.phases.warn(f"the planner has no statistics of {'; '.join(problems[:SHOWN_PROBLEMS])}{more}")
+
+
+def writers_state(operation: Operation) -> str:
+    """Say that the writers are stopped, where the stack knows of any."""
+    return ", and its writers are stopped" if operation.stack.writers else ""
 
 
 def finished(operation: Operation) -> None:
@@ -124,14 +141,25 @@ def finished(operation: Operation) -> None:
 
 
 def refuse_writers(operation: Operation, recorded: Recreation) -> None:
-    """Raise ``OperationFailed`` when a writer works on a database that is not whole: somebody goes on by hand."""
+    """Raise ``OperationFailed`` when a writer works on a database that is not whole: somebody goes on by hand.
+
+    Where no writer is known, one may have worked on whatever is in it.
+    """
     running = operation.stack.running()
     at_work = [name for name in operation.stack.writers if name in running]
+    by_name = f"`inv restore --dump={shlex.quote(recorded.dump)}`"
+    if not operation.stack.writers and not operation.disposable and _has_content(operation, recorded.database):
+        raise OperationFailed(
+            f"an earlier restore of {recorded.database!r} has not ended well, and who writes to it is not known: "
+            "somebody may have since",
+            state="nothing was changed; that database may be damaged or half restored",
+            hint=f"look at what is there: {by_name} replaces it; to keep it, remove {operation.journal.path}",
+        )
     if at_work:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
             state="nothing was changed; that database may be damaged or half restored",
-            hint=f"stop it (`inv stack.down`), or restore by name: `inv restore --dump={shlex.quote(recorded.dump)}`",
+            hint=f"stop it (`inv stack.down`), or restore by name: {by_name}",
         )
 
 
@@ -174,6 +202,15 @@ def is_valid(operation: Operation, database: str) -> bool:
     """Whether a database can be used, and is not what an interrupted drop has left."""
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         return db.is_valid(connection, database)
+
+
+def _has_content(operation: Operation, database: str) -> bool:
+    """Whether there is a database that can be used, with something in it."""
+    return (
+        oid_of(operation, database) is not None
+        and is_valid(operation, database)
+        and not is_empty(operation, database)
+    )
 
 
 def is_empty(operation: Operation, database: str) -> bool:

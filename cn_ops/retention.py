@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -37,8 +37,9 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
 
     Damaged and foreign files are no part of it: they are neither counted nor removed. Generations of another
     database are counted for themselves: a folder may be shared. So are those of other clusters than the newest one's:
-    a drill on another stack, or a server that was made anew, must not use up what there is of a real one. Of each
-    the newest complete and the newest proven generation are always kept, and all are while the newest is suspicious.
+    a drill on another stack, or a server that was made anew, must not use up what there is of a real one. Of every
+    cluster the newest complete and the newest proven generation are always kept, and all are while the newest is
+    suspicious.
     """
     if keep.last < 1:
         raise ValueError(f"keep must be at least 1, got {keep.last}")
@@ -51,10 +52,24 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
         groups.setdefault((database, is_newest), []).append(one)
     decided = [_decide_alike(tuple(alike), keep) for alike in groups.values()]
     decisions = {decision.generation.id: decision for one in decided for decision in one.decisions}
+    for one, reason in _last_of_clusters(complete):
+        if not decisions[one.id].keep:
+            decisions[one.id] = Decision(one, keep=True, reason=reason)
     return Retention(
         tuple(decisions[one.id] for one in complete),
         next((one.suspicion for one in decided if one.suspicion), None),
     )
+
+
+def _last_of_clusters(complete: Iterable[Generation]) -> Iterator[tuple[Generation, str]]:
+    """Return what of a cluster must outlast any number of others', and why; newest first."""
+    seen: set[tuple[object, ...]] = set()
+    for one in complete:
+        kinds = ["newest", "newest proven"] if one.state is GenerationState.PROVEN else ["newest"]
+        for kind in kinds:
+            if (kind, *_origin(one)) not in seen:
+                seen.add((kind, *_origin(one)))
+                yield one, f"the {kind} of its cluster"
 
 
 def _origin(generation: Generation) -> tuple[str, str]:

@@ -56,13 +56,13 @@ def large_tables(fingerprint: Fingerprint, jobs: int) -> tuple[str, ...]:
     total = sum(one.size_bytes for one in fingerprint.tables)
     least = max(LARGE_BYTES, total // jobs)
     large = [one.name for one in fingerprint.tables if one.size_bytes > least and _PLAIN_NAME.fullmatch(one.name)]
-    odd = {f"{one.schema}.{one.name}" for one in fingerprint.objects if large and _has_long_name(one)}
-    return tuple(one for one in large if one not in odd)
+    # An heir's columns, and a typed table's, are written elsewhere.
+    return () if large and any(_has_long_name(one) for one in fingerprint.objects) else tuple(large)
 
 
-def _has_long_name(table: SchemaObject) -> bool:
-    """Whether a name in it may go on over a line's end: the rows are told from what surrounds them line by line."""
-    return table.type == "TABLE" and any(line.count('"') % 2 for line in table.text.splitlines())
+def _has_long_name(one: SchemaObject) -> bool:
+    """Whether a name in it may go on over a line's end: rows are told from what surrounds them line by line."""
+    return one.type in ("TABLE", "TYPE") and any(line.count('"') % 2 for line in one.text.splitlines())
 
 
 def entries(server: Server, dump: Path, tables: Sequence[str]) -> tuple[list[str], list[str]]:

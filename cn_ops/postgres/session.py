@@ -94,7 +94,8 @@ def _allowed(parameters: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
         is_superuser, version = bool(row and row[0]), connection.info.server_version
         return {
             **{name: "0" for name, since in TIMEOUTS.items() if version >= since},
-            **({"lc_messages": "C"} if is_superuser else {}),
+            # The database's own setting could make it a lesser role.
+            **({"lc_messages": "C", "role": "none"} if is_superuser else {}),
             **({"event_triggers": "off"} if is_superuser and version >= LOGIN_TRIGGERS_SINCE else {}),
         }
 

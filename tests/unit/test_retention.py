@@ -174,8 +174,14 @@ def test_generations_of_other_clusters_use_up_no_places_of_the_newest_one_s() ->
     nights = [generation(f"2026112{day}-030000", rows=9) for day in (4, 3, 2, 1)]
     found = catalogue(*sorted((*days, *nights), key=lambda one: one.id, reverse=True))
     decided = decide(found, Keep(2, suspicious_share=0.1))
-    assert [one.generation for one in decided.decisions if one.keep] == [nights[0], days[0], nights[1], days[1]]
+    assert [one.generation for one in decided.decisions if one.keep] == [nights[0], days[0], nights[1], *days[1:]]
     assert decided.suspicion is None
+
+
+def test_any_number_of_other_clusters_leaves_the_newest_and_the_newest_proven_of_each() -> None:
+    real = [generation("20261104-030000"), generation("20261103-030000", proven=True), generation("20261102-030000")]
+    drills = [generation(f"202611{day}-040000", system_identifier=str(day)) for day in range(24, 9, -1)]
+    assert kept(catalogue(*drills, *real), Keep(2)) == [*drills, *real[:2]]
 
 
 @pytest.mark.parametrize("keep", [0, -1, -1000])

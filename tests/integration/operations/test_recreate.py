@@ -87,6 +87,34 @@ def test_killed_while_loading_is_finished(left: Left, server: EmbeddedStack) -> 
     assert left.site.journal is None
 
 
+def test_loaded_database_is_proven_and_never_dropped(left: Left) -> None:
+    """Somebody may have written to it since."""
+    there = left.oid()
+    left.record(replace(left.plan, old_oid=1, new_oid=there, loaded=True))
+    left.site.rows("CREATE TABLE public.precious (n int); INSERT INTO public.precious VALUES (1)")
+    for _ in range(2):
+        with pytest.raises(VerificationFailed) as failed:
+            heal_it(left.site)
+        assert "public.precious" in failed.value.evidence
+        assert tells_everything(failed.value)
+        assert left.site.rows("SELECT n FROM public.precious") == [(1,)]
+    left.site.rows("DROP TABLE public.precious")
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+    assert left.oid() == there
+    assert left.site.journal is None
+
+
+def test_database_that_cannot_be_made_again_is_not_dropped(left: Left, server: EmbeddedStack) -> None:
+    with left.site.operation("restore") as operation:
+        wanted = replace(left.plan, properties=replace(left.plan.properties, tablespace="gone"))
+        with pytest.raises(OperationFailed, match="gone") as failed:
+            recreate(operation, wanted, lambda _: None)
+    assert "is as it was" in failed.value.state
+    assert left.site.content() == left.before
+    assert left.site.journal is None
+
+
 def test_damage_of_a_drill_is_undone(left: Left) -> None:
     left.record(replace(left.plan, damaged=True))
     left.site.rows(HALF)

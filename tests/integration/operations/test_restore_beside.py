@@ -19,7 +19,7 @@ from cn_ops.postgres.scratch import scratch_database
 from cn_ops.restore import undo_restore
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node, connected
-from tests.support.operations import back_up, beside_it, bring_back, execute, tells_everything
+from tests.support.operations import back_up, beside_it, bring_back, execute, heal_it, tells_everything
 
 NewSite = Any
 CHANGE = "UPDATE cn_relay.events SET kind = kind + 1"
@@ -325,6 +325,45 @@ def test_undo_replaces_what_an_interrupted_drop_has_left(site: Node, server: Emb
         assert undo_restore(operation)[1] is None
     assert site.content() == old
     assert beside_it(site, Beside.PREVIOUS) == beside_it(site, Beside.INCOMING) == ()
+
+
+@pytest.mark.parametrize("whole", [1, 0])
+def test_undo_passes_over_what_an_interrupted_finish_has_left(whole: int, site: Node, server: EmbeddedStack) -> None:
+    """It keeps its name, and can only be dropped."""
+    back_up(site)
+    old = site.content()
+    site.rows(CHANGE)
+    for _ in range(whole):
+        bring_back(site)
+    changed = beside_it(site, Beside.PREVIOUS)
+    site.rows("TRUNCATE cn_relay.events CASCADE")
+    bring_back(site)
+    (newest,) = set(beside_it(site, Beside.PREVIOUS)) - set(changed)
+    execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{newest}'")
+    if whole:
+        with site.operation("restore --undo") as operation:
+            assert undo_restore(operation)[0] == changed[0]
+        assert site.content() != old
+    else:
+        with site.operation("restore --undo") as operation, pytest.raises(UsageError, match="can be undone"):
+            undo_restore(operation)
+        assert site.content() == old
+    assert site.journal is None
+
+
+def test_swap_that_was_killed_is_opened_beside_what_an_interrupted_drop_has_left(
+    site: Node, server: EmbeddedStack
+) -> None:
+    back_up(site)
+    bring_back(site)
+    (previous,) = beside_it(site, Beside.PREVIOUS)
+    execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{previous}'")
+    with site.operation("restore") as operation:
+        operation.intend(closed=(previous, site.database))
+    execute(server, "ALTER DATABASE {} ALLOW_CONNECTIONS false", site.database)
+    assert heal_it(site)
+    assert site.content()
+    assert site.journal is None
 
 
 def test_role_that_has_changed_since_keeps_no_restore_from_its_swap_and_is_told(

@@ -60,14 +60,35 @@ def test_every_table_is_analyzed(
 
 def test_every_table_is_analyzed_when_the_block_is_left(server: EmbeddedStack, database_url: str) -> None:
     database = filled(database_url, TABLES)
-    with analyze.analyzing(server, database):
+    problems: list[str] = []
+    with analyze.analyzing(server, database, problems):
         pass
+    assert problems == []
     assert known(server, database) == NAMES
 
 
-def test_a_failed_analyze_fails_the_block(server: EmbeddedStack, database_url: str) -> None:
-    database = filled(database_url, HINDERED.format("RAISE 'it is weak'"))
-    with pytest.raises(OpsError, match="it is weak"), analyze.analyzing(server, database):
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_table_that_cannot_be_analyzed_is_told_and_all_others_are(
+    jobs: int, server: EmbeddedStack, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analyze, "BYTES_PER_SESSION", 1)
+    database = filled(database_url, HINDERED.format("RAISE 'it is weak'") + TABLES)
+    assert analyze.analyze(server, database, jobs) == ["public.weak: it is weak"]
+    assert known(server, database) == NAMES
+
+
+def test_table_that_cannot_be_analyzed_meanwhile_is_told(server: EmbeddedStack, database_url: str) -> None:
+    database = filled(database_url, HINDERED.format("RAISE 'it is weak'") + TABLES)
+    problems: list[str] = []
+    with analyze.analyzing(server, database, problems):
+        pass
+    assert problems == ["public.weak: it is weak"]
+    assert known(server, database) == NAMES
+
+
+def test_a_lost_session_fails_the_block(server: EmbeddedStack, database_url: str) -> None:
+    database = filled(database_url, HINDERED.format("PERFORM pg_terminate_backend(pg_backend_pid())"))
+    with pytest.raises(OpsError), analyze.analyzing(server, database, []):
         pass
 
 
@@ -81,7 +102,7 @@ def test_a_failed_block_ends_the_analyze(server: EmbeddedStack, database_url: st
             return int(row[0])
 
         def failing() -> None:
-            with analyze.analyzing(server, database):
+            with analyze.analyzing(server, database, []):
                 wait_until(lambda: at_work() == 1)
                 raise Failed
 

@@ -114,6 +114,7 @@ def test_table_whose_line_is_not_certain_is_among_the_others(server: EmbeddedSta
     [
         ('public.one (n int, "a\nb" int)', False),
         ('public."one\nmore" (n int)', False),
+        ("public.one () INHERITS (public.par)", False),
         ("public.one (n text DEFAULT E'a\\nb', \"c d\" int)", True),
     ],
 )
@@ -128,7 +129,10 @@ def test_table_with_a_name_over_two_lines_is_not_split(
     in_parts: list[str],
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"DROP TABLE large CASCADE; CREATE TABLE {table}".encode())
+        connection.execute("DROP TABLE large CASCADE")
+        if "INHERITS" in table:
+            connection.execute('CREATE TABLE public.par (n int, "a\nb" int)')
+        connection.execute(f"CREATE TABLE {table}".encode())
         name = table.partition(" (")[0]
         connection.execute(f"INSERT INTO {name} (n) SELECT generate_series(1, 20000)".encode())
     with (tmp_path / "dump").open("wb") as stream:

@@ -124,6 +124,18 @@ ODD = {
         ALTER DATABASE "@prefix@" SET client_encoding = 'LATIN1'
         """
     ),
+    "sessions of a lesser role": Odd(
+        """
+        CREATE EXTENSION hstore; GRANT CREATE, USAGE ON SCHEMA public TO "@owner@";
+        GRANT pg_read_all_data TO "@owner@"; ALTER DATABASE "@prefix@" SET role = '@owner@'
+        """
+    ),
+    "a table that ANALYZE fails for": Odd(
+        """
+        CREATE TABLE public.fractions AS SELECT 1 AS n; CREATE STATISTICS public.st ON (1 / n) FROM public.fractions;
+        INSERT INTO public.fractions VALUES (0)
+        """
+    ),
     "a schema public made anew": Odd(
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE public.counted AS SELECT 7 AS n"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,11 +13,13 @@ import psycopg
 import pytest
 
 from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
-from cn_ops.errors import MissingError, OpsError, UsageError
+from cn_ops.errors import ExitCode, MissingError, OpsError, UsageError
 from cn_ops.faults import SCENARIOS
 from cn_ops.phases import Phases, Silent
+from cn_ops.recreate import recreate
+from cn_ops.replacement import plan_recreation
 from cn_ops.restore import restore, undo_restore
-from cn_ops.source import find_source
+from cn_ops.source import Source, find_source
 from cn_ops.verify import verify
 from tests.support.nodes import content
 from tests.support.operations import back_up, bring_back, heal_it, tells_everything
@@ -71,6 +74,33 @@ def test_restore_in_its_own_place_works_too(new_site: NewSite) -> None:
     site.rows(DAMAGE)
     bring_back(site)
     assert site.content() == before
+
+
+def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_written(
+    new_site: NewSite,
+) -> None:
+    """No writer is known here, and so none is stopped."""
+    site = new_site(restore={"strategy": "recreate"})
+    made = back_up(site)
+    with site.operation("restore") as operation:
+        source = Source(made.dump, made.generation)
+        recreate(operation, plan_recreation(operation, source, made.manifest.sha256), lambda _: None)
+        left = operation.journal.read()
+        assert left is not None
+        assert left.recreating is not None
+        assert left.recreating.loaded
+        operation.intend(recreating=replace(left.recreating, loaded=False))
+    site.rows("CREATE TABLE public.precious (n int)")
+    before = site.content()
+    for command in ("heal", "backup"):
+        refused = site.run(command)
+        assert refused.returncode == ExitCode.FAILED
+        assert "somebody may have" in refused.stderr
+        assert "nothing was changed" in refused.stderr
+        assert site.content() == before
+    site.ok("restore", "--dump=latest", "--yes")
+    assert "public.precious" not in site.content()
+    assert site.journal is None
 
 
 def test_generation_is_proven_in_a_server_of_this_machine(site: ServerSite) -> None:
