@@ -215,6 +215,6 @@ def open_databases(operation: Operation, names: Sequence[str]) -> None:
 
 def _open(operation: Operation, connection: alter.Connection, names: Sequence[str]) -> None:
     for name in names:
-        if db.exists(connection, name) and db.is_valid(connection, name):
+        if db.is_valid(connection, name):
             alter.allow_connections(connection, name, allowed=True)
     operation.intend(closed=())

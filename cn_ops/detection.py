@@ -9,15 +9,14 @@ from pathlib import Path
 from cn_ops.differences import compare
 from cn_ops.errors import VerificationFailed
 from cn_ops.fingerprint import Fingerprint, Stripped
-from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Recreation
 from cn_ops.postgres.control_list import CONTROLS
 from cn_ops.postgres.controls import damage
 from cn_ops.postgres.fingerprint import take
-from cn_ops.postgres.load import load
 from cn_ops.postgres.scratch import scratch_database
 from cn_ops.postgres.session import session
 from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.replacement import load_into, wanted_fingerprint
 from cn_ops.stack import Server
 
 
@@ -37,15 +36,8 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
     An undamaged copy must be found equal first: a comparison that always complains sees nothing either.
     """
     with scratch_database(server, recreation.database, recreation.properties) as copy:
-        expected = read_fingerprint(Path(recreation.manifest)) if recreation.manifest else None
-        load(
-            server,
-            copy,
-            Path(recreation.dump),
-            owners=recreation.owners,
-            privileges=recreation.privileges,
-            fingerprint=expected,
-        )
+        expected = wanted_fingerprint(recreation)
+        load_into(server, copy, recreation, expected)
         if expected:
             _require_no_false_alarm(server, recreation, copy, expected)
         return _tried(server, copy, said)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import OperationFailed, UsageError
-from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.fingerprint import Comparison, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
@@ -34,21 +34,26 @@ def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Ca
     """
     target = wanted.target
     said("load")
-    load(
-        server,
-        target,
-        Path(wanted.dump),
-        owners=wanted.owners,
-        privileges=wanted.privileges,
-        jobs=settings.jobs,
-        fingerprint=read_fingerprint(Path(wanted.manifest)) if wanted.manifest else None,
-    )
+    load_into(server, target, wanted, wanted_fingerprint(wanted), settings.jobs)
     for script in settings.after:
         said(f"run {script.name}")
         run_sql(server, target, script)
     with session(server, target) as connection:
         for done in repair(connection):
             said(done)
+
+
+def wanted_fingerprint(wanted: Recreation) -> Fingerprint | None:
+    """Return what must be there afterwards, or None when no manifest says."""
+    return read_fingerprint(Path(wanted.manifest)) if wanted.manifest else None
+
+
+def load_into(
+    server: Server, database: str, wanted: Recreation, expected: Fingerprint | None, jobs: int | None = None
+) -> None:
+    """Load the dump into an empty database, with what is wanted of it; see ``cn_ops.postgres.load.load``."""
+    flags = {"owners": wanted.owners, "privileges": wanted.privileges}
+    load(server, database, Path(wanted.dump), **flags, jobs=jobs, fingerprint=expected)
 
 
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
@@ -100,7 +105,7 @@ def verify(
     what to do.
     """
     stack, jobs = operation.stack, operation.settings.restore.jobs
-    expected = read_fingerprint(Path(recorded.manifest)) if recorded.manifest else None
+    expected = wanted_fingerprint(recorded)
     # Probes want statistics; nothing else that compares does.
     beside = expected is not None and not expected.probes
     if not beside:
@@ -199,18 +204,14 @@ def oid_of(operation: Operation, database: str) -> int | None:
 
 
 def is_valid(operation: Operation, database: str) -> bool:
-    """Whether a database can be used, and is not what an interrupted drop has left."""
+    """Whether a database is there and can be used, and is not what an interrupted drop has left."""
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         return db.is_valid(connection, database)
 
 
 def _has_content(operation: Operation, database: str) -> bool:
     """Whether there is a database that can be used, with something in it."""
-    return (
-        oid_of(operation, database) is not None
-        and is_valid(operation, database)
-        and not is_empty(operation, database)
-    )
+    return is_valid(operation, database) and not is_empty(operation, database)
 
 
 def is_empty(operation: Operation, database: str) -> bool:

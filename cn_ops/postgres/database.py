@@ -55,7 +55,10 @@ def system_identifier(connection: psycopg.Connection) -> str:
 
 
 def is_valid(connection: psycopg.Connection, database: str) -> bool:
-    """Whether a database can be used: one whose drop was interrupted keeps its name and oid, and nothing else."""
+    """Whether a database is there and can be used.
+
+    One whose drop was interrupted keeps its name and oid, and nothing else.
+    """
     return bool(_value(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
 
 
