@@ -110,7 +110,8 @@ def _normal_form(subject: Subject, expected: Fingerprint, stripped: Stripped) ->
     settings = tuple((role, setting) for role, setting in expected.database.settings if not role)
     wanted = replace(expected.database, settings=settings, privileges=None, comment=None)
     with scratch_database(server, subject.live or subject.database, wanted) as scratch:
-        load_schema(server, scratch, subject.dump, owners=not stripped.owners, privileges=not stripped.privileges)
+        flags = {"owners": not stripped.owners, "privileges": not stripped.privileges}
+        load_schema(server, scratch, subject.dump, expected, **flags)
         with snapshot(server, scratch) as view:
             objects = schema_objects(server, scratch, view)
             return object_texts(objects, stripped) | extension_texts(extensions(view.connection))

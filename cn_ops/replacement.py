@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import OperationFailed, UsageError
-from cn_ops.fingerprint import Comparison, Fingerprint, Stripped
+from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.fingerprint import Comparison, Extension, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
 from cn_ops.postgres.analyze import analyze, analyzing
+from cn_ops.postgres.extensions import Offer, offers
 from cn_ops.postgres.load import load, run_sql
 from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
@@ -75,9 +76,12 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             properties = db.properties(connection, database)
         else:
             properties = db.default_properties(connection, connection.info.user)
-        in_it = _roles_in(source) if is_beside and (settings.owners or settings.privileges) else ()
+        expected = read_fingerprint(source.generation.manifest_file) if source.generation else None
+        needs_roles = expected is not None and is_beside and (settings.owners or settings.privileges)
+        in_it = [role.name for role in expected.roles] if expected and needs_roles else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
+        _look_at_extensions(operation, expected.extensions if expected else (), offers(connection))
         both = (Beside.INCOMING, Beside.PREVIOUS)
         incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
         return Recreation(
@@ -220,11 +224,19 @@ def is_empty(operation: Operation, database: str) -> bool:
         return db.is_empty(connection)
 
 
-def _roles_in(source: Source) -> tuple[str, ...]:
-    """Return the roles that own something in a dump, or may do something with it."""
-    if source.generation is None:
-        return ()
-    return tuple(role.name for role in read_fingerprint(source.generation.manifest_file).roles)
+def _look_at_extensions(operation: Operation, wanted: Iterable[Extension], offered: Mapping[str, Offer]) -> None:
+    """Raise ``MissingError`` for extensions that the server does not have; warn of those that come back another."""
+    if missing := [one.name for one in wanted if one.name not in offered]:
+        raise MissingError(
+            f"the dump needs extensions that this server does not have: {', '.join(missing)}",
+            state="nothing was changed",
+            hint="install them where the server runs, or take an image that has them; then restore again",
+        )
+    for one in wanted:
+        if (version := offered[one.name].version_for(one)) != one.version:
+            operation.phases.warn(
+                f"the extension {one.name} {one.version} comes back as {version}, and is told as left out"
+            )
 
 
 def _no_roles(database: str, missing: tuple[str, ...], manifest: Manifest | None) -> UsageError:

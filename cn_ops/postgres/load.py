@@ -14,6 +14,7 @@ from cn_ops.errors import OperationFailed
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.jobs import default_jobs
 from cn_ops.postgres.archive import contents, is_directory, sought
+from cn_ops.postgres.extensions import make_older
 from cn_ops.postgres.load_in_parts import entries, large_tables, load_table
 from cn_ops.postgres.objects import FRESH_EXTENSION, NO_PUBLIC_SCHEMA
 from cn_ops.postgres.session import dbname, server_settings, session
@@ -55,7 +56,7 @@ def load(
     what a fresh database has and the dumped one had not. Raises ``ProcessFailed`` at the first error.
     """
     if fingerprint:
-        _drop_surplus(server, database, fingerprint)
+        _prepare(server, database, fingerprint)
     jobs = jobs or (1 if dump.stat().st_size < SMALL_DUMP_BYTES else default_jobs())
     settings = {**server_settings(server, database), **SESSION_SETTINGS}
     target = dbname(database, {**settings, "max_parallel_maintenance_workers": str(jobs)})
@@ -87,26 +88,38 @@ def load(
         server.tool([*in_parallel, "--section=post-data", path])
 
 
-def _drop_surplus(server: Server, database: str, fingerprint: Fingerprint) -> None:
-    """Drop what a fresh database has, and the dumped one had not or had made itself.
+def _prepare(server: Server, database: str, fingerprint: Fingerprint) -> None:
+    """Set right in a fresh database what the dump cannot: what is in it already, and the versions of extensions.
 
-    What may not be dropped, the comparison will name.
+    What may not be dropped or made, the comparison will name.
     """
+    surplus = _surplus(fingerprint)
+    others = [one for one in fingerprint.extensions if one.name != FRESH_EXTENSION]
+    if not surplus and not others:
+        return
+    with session(server, database) as connection:
+        for statement in surplus:
+            with suppress(InsufficientPrivilege):
+                connection.execute(statement.encode())
+        make_older(connection, others)
+
+
+def _surplus(fingerprint: Fingerprint) -> list[str]:
+    """Return the statements that drop what a fresh database has, and the dumped one had not or had made itself."""
     surplus = []
     if NO_PUBLIC_SCHEMA in fingerprint.objects:
         surplus.append("DROP SCHEMA IF EXISTS public")
     is_there = any(one.name == FRESH_EXTENSION for one in fingerprint.extensions)
     if not is_there or any((one.type, one.name) == ("EXTENSION", FRESH_EXTENSION) for one in fingerprint.objects):
         surplus.append(f"DROP EXTENSION IF EXISTS {FRESH_EXTENSION}")
-    if surplus:
-        with session(server, database) as connection:
-            for statement in surplus:
-                with suppress(InsufficientPrivilege):
-                    connection.execute(statement.encode())
+    return surplus
 
 
-def load_schema(server: Server, database: str, dump: Path, *, owners: bool, privileges: bool) -> None:
+def load_schema(
+    server: Server, database: str, dump: Path, fingerprint: Fingerprint, *, owners: bool, privileges: bool
+) -> None:
     """Restore a dump's schema, without rows, into an empty database."""
+    _prepare(server, database, fingerprint)
     with contents(server, dump) as (arguments, stream):
         argv = [
             "pg_restore",
