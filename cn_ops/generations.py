@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ from cn_ops.errors import OperationFailed, OpsError, UsageError, saying
 from cn_ops.files import explained, left_behind, lock, private_folder, sync_folder
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.manifest import read_manifest, read_proof, write_manifest
-from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
+from cn_ops.model import Catalogue, Generation, GenerationState, Manifest, Proof
 from cn_ops.names import ID_PATTERN, new_id, sort_key
 
 MANIFEST_SUFFIX = ".manifest.json"
@@ -154,7 +154,13 @@ def _longest_unproven(catalogue: Catalogue) -> Generation:
     unproven = [one for one in catalogue.complete if one.proof is None]
     if unproven:
         return secrets.choice(unproven)
-    return min(catalogue.complete, key=lambda one: one.proof.proven_at if one.proof else "")
+    now = datetime.now(UTC)
+    return max(catalogue.complete, key=lambda one: proof_age(one.proof, now) if one.proof else timedelta.max)
+
+
+def proof_age(proof: Proof, now: datetime) -> timedelta:
+    """Return how long ago a proof was; what a wrong clock has dated in the future is as old as it is ahead."""
+    return abs(now - datetime.fromisoformat(proof.proven_at))
 
 
 def generation_of(dump: Path) -> Generation | None:

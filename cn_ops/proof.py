@@ -15,6 +15,7 @@ from cn_ops.postgres.objects import PREAMBLE, archive_objects, extensions, schem
 from cn_ops.postgres.scratch import scratch_database
 from cn_ops.postgres.snapshot import snapshot
 from cn_ops.stack import Server
+from cn_ops.text import first_of
 
 SHOWN_DIFFERENCES = 20
 LONGEST_SHOWN = 300
@@ -78,13 +79,11 @@ def require_equal(comparison: Comparison, subject: str, *, state: str, hint: str
     if comparison.equal:
         return
     count = len(comparison.differences)
-    lines = [difference_line(one) for one in comparison.differences[:SHOWN_DIFFERENCES]]
-    more = [f"… and {count - len(lines)} more"] if count > len(lines) else []
     raise VerificationFailed(
         f"{subject} is not what was backed up: {count} difference{'s' if count > 1 else ''}",
         state=state,
         hint=hint,
-        evidence="\n".join([*lines, *more]),
+        evidence="\n".join(first_of(comparison.differences, SHOWN_DIFFERENCES, difference_line)),
     )
 
 

@@ -24,6 +24,7 @@ from cn_ops.proof import Subject, prove, require_equal
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source
 from cn_ops.stack import Server
+from cn_ops.text import first_of
 
 SHOWN_PROBLEMS = 5
 
@@ -135,8 +136,7 @@ def verify(
 def warn_of_statistics(operation: Operation, problems: Sequence[str]) -> None:
     """Warn of what ANALYZE could not look at: statistics are not data."""
     if problems:
-        more = f" … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        operation.phases.warn(f"the planner has no statistics of {'; '.join(problems[:SHOWN_PROBLEMS])}{more}")
+        operation.phases.warn(f"the planner has no statistics of {'; '.join(first_of(problems, SHOWN_PROBLEMS))}")
 
 
 def writers_state(operation: Operation) -> str:

@@ -1,8 +1,12 @@
-"""Numbers as people read them."""
+"""Numbers and lists as people read them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def readable_bytes(count: int) -> str:
@@ -29,3 +33,9 @@ def readable_age(age: timedelta) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+
+def first_of(items: Sequence[T], most: int, shown: Callable[[T], str] = str) -> list[str]:
+    """Return the first of them as they are shown, and after these how many more there are."""
+    more = len(items) - most
+    return [*map(shown, items[:most]), *([f"… and {more} more"] if more > 0 else [])]

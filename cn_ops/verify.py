@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
 from cn_ops.files import remove, sha256
 from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.generations import proof_age
 from cn_ops.manifest import read_fingerprint, write_proof
 from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
 from cn_ops.phases import Phases
@@ -94,11 +95,7 @@ def due(generations: Sequence[Generation], older_than: timedelta | None, now: da
     """Return the generations to prove: all, or those never proven or whose proof is older than that."""
     if older_than is None:
         return tuple(generations)
-    return tuple(
-        one
-        for one in generations
-        if one.proof is None or now - datetime.fromisoformat(one.proof.proven_at) > older_than
-    )
+    return tuple(one for one in generations if one.proof is None or proof_age(one.proof, now) > older_than)
 
 
 def _prove_in_scratch(

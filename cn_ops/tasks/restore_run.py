@@ -23,6 +23,7 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
             require_live(operation)
             confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
             with server_lock(operation.stack, operation.database), operation.phases.phase("drop") as step:
+                require_live(operation)  # it may be gone since somebody was asked
                 drop_beside(operation, names)
                 step.detail = ", ".join(names)
     if as_json:

@@ -122,6 +122,14 @@ def test_those_not_proven_for_so_long_are_due(older_than: timedelta | None, ids:
     assert [one.id for one in due(found, older_than, datetime(2026, 11, 24, tzinfo=UTC))] == ids
 
 
+def test_proof_that_a_wrong_clock_has_dated_in_the_future_comes_due(tmp_path: Path) -> None:
+    for one, day in ((OLDEST, "2026-11-01"), (OLDER, "2099-01-01")):
+        put_proof(put_generation(tmp_path, one), proven_at=f"{day}T00:00:00Z")
+    found = read_catalogue(tmp_path, PREFIX).complete
+    assert [one.id for one in due(found, timedelta(days=30), datetime(2026, 11, 24, tzinfo=UTC))] == [OLDER]
+    assert {chosen(tmp_path, "random") for _ in range(20)} == {OLDER}
+
+
 def test_fingerprint_comes_back_from_the_manifest_as_it_was(tmp_path: Path) -> None:
     put_generation(tmp_path)
     assert read_fingerprint(tmp_path / f"{PREFIX}-{NEWEST}.manifest.json") == fingerprint()

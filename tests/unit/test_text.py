@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and lists as people read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cn_ops.text import readable_age, readable_bytes, readable_seconds
+from cn_ops.text import first_of, readable_age, readable_bytes, readable_seconds
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,10 @@ def test_what_was_not_measured_is_not_zero(seconds: float | None, text: str) -> 
 )
 def test_age_is_shown_in_its_largest_units(age: timedelta, text: str) -> None:
     assert readable_age(age) == text
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"), [(1, ["0x1", "… and 2 more"]), (3, ["0x1", "0x2", "0x3"]), (4, ["0x1", "0x2", "0x3"])]
+)
+def test_long_list_ends_with_how_many_more_there_are(most: int, shown: list[str]) -> None:
+    assert first_of([1, 2, 3], most, hex) == shown
