@@ -13,6 +13,7 @@ from urllib.parse import quote
 from cn_ops import process
 from cn_ops.application import wait_healthy
 from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.files import private_folder
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
@@ -66,6 +67,7 @@ class EmbeddedStack(LocalTools):
         for name in self.writers:
             self._services.settings(name)
         installed_binaries(self._settings.embedded.bin_dir)
+        self._require_backups_apart()
 
     def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
         """Do nothing: the tools are the server's own."""
@@ -127,9 +129,11 @@ class EmbeddedStack(LocalTools):
 
     def down(self, *, volumes: bool) -> None:
         """End the services and the server; with ``volumes`` remove the cluster too."""
+        if volumes:
+            self._require_backups_apart()
         self.stop(self.running())
         if volumes:
-            self._layout.remove()
+            self._layout.remove(self._settings.embedded.services)
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """Describe the server and the services."""
@@ -218,6 +222,28 @@ class EmbeddedStack(LocalTools):
         with throwaway(self._all_settings, home, bin_dir=bin_dir, user=user) as server:
             yield server
 
+    def _require_backups_apart(self) -> None:
+        """Raise ``UsageError`` when the backups lie where they would go with the data."""
+        directory = self._all_settings.backup.directory.resolve()
+        if any(directory.is_relative_to(folder.resolve()) for folder in (self._layout.data, self._layout.area)):
+            raise UsageError(
+                f"backup.directory lies in the cluster's own folder: {directory}",
+                state="nothing was changed",
+                hint="move it out of there: whatever takes the data would take the backups with it",
+            )
+
+    def claim_scratch(self) -> None:
+        """Mark the folder as a throwaway cluster's; raises ``UsageError`` when it has a cluster that is none."""
+        where = self._layout
+        if where.has_cluster and not where.scratch_marker.exists():
+            raise UsageError(
+                f"the scratch server's place is taken: {where.home} holds a cluster that is not one",
+                state="nothing was changed",
+                hint="set stack.embedded.directory of one of the two to another folder",
+            )
+        private_folder(where.home)
+        where.scratch_marker.touch(mode=0o600)
+
     def _require_server(self) -> None:
         if self._cluster.pid() is None:
             raise MissingError(
@@ -236,8 +262,10 @@ def throwaway(settings: Settings, home: Path, *, bin_dir: Path | None, user: str
     stack = settings.stack.model_copy(update={"embedded": embedded, "postgres": postgres})
     lines = "".join(f"{name} = {value}\n" for name, value in SCRATCH_SETTINGS.items())
     server = EmbeddedStack(settings.model_copy(update={"stack": stack}), configuration=lines)
+    server.claim_scratch()
     server.down(volumes=True)
     try:
+        server.claim_scratch()
         server.start_postgres()
         yield server
     finally:

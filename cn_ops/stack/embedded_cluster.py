@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -28,7 +29,6 @@ CONFIGURATION = """
 # cn-ops: reachable through the socket only; the folder of the socket is its owner's
 listen_addresses = ''
 port = {port}
-unix_socket_directories = '{sockets}'
 max_connections = 60
 shared_buffers = 64MB
 logging_collector = off
@@ -70,8 +70,9 @@ class Cluster:
         if self.pid() is not None:
             self._wait_ready()
             return
+        self.layout.require_own_data()
         self.layout.make()
-        if not (self.layout.data / "PG_VERSION").exists():
+        if not self.layout.has_cluster:
             self._initialise()
         self._check_major()
         self._end_orphans()
@@ -146,6 +147,8 @@ class Cluster:
         began = time.monotonic()
         log = self.layout.server_log.relative_to(self.layout.cluster)
         arguments = ["start", "--wait", "--silent", f"--timeout={max(1, round(self._deadline))}", f"--log={log}"]
+        # Said at each start, for a project's folder may have been moved. A shell reads it, and its name is harmless.
+        arguments += [f"--options=-k {shlex.quote(str(self.layout.sockets))}"]
         try:
             self._control(arguments, timeout=self._deadline + 10)
         except (ProcessFailed, TimedOut) as error:
@@ -198,9 +201,8 @@ class Cluster:
             [str(self.binaries / "initdb"), *arguments, f"--username={self.user}", f"--pgdata={aside.name}"],
             timeout=120,
         )
-        sockets = str(self.layout.sockets).replace("'", "''")
         with (aside / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(port=PORT, sockets=sockets) + self._configuration)
+            configuration.write(CONFIGURATION.format(port=PORT) + self._configuration)
         self.layout.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
 

@@ -14,12 +14,13 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cn_ops import process
-from cn_ops.errors import MissingError, OperationFailed
+from cn_ops.errors import MissingError, OperationFailed, UsageError
 from cn_ops.files import claim_folder, private_folder, publish
 from cn_ops.process import ProcessFailed
 from cn_ops.small_disk import release
@@ -65,6 +66,11 @@ class Layout:
         return self.home / "fresh"
 
     @property
+    def scratch_marker(self) -> Path:
+        """Exists in the folder of a throwaway cluster, and of no other."""
+        return self.home / "scratch"
+
+    @property
     def small_disk(self) -> Path:
         """Where a disk to be filled is mounted."""
         return self.area / "small-disk"
@@ -99,18 +105,43 @@ class Layout:
         if self.account:
             os.chown(path, *self.owner)
 
-    def remove(self) -> None:
-        """Remove everything of the cluster: data, sockets, logs, record; what else is in its folder stays."""
+    @property
+    def has_cluster(self) -> bool:
+        """Whether a cluster is there."""
+        return (self.data / "PG_VERSION").exists()
+
+    def remove(self, services: Iterable[str]) -> None:
+        """Remove everything of the cluster: data, sockets, logs, record; what else is in its folder stays.
+
+        Raises ``UsageError`` when somebody else's files are where the data directory would be.
+        """
+        self.require_own_data()
         release(self.small_disk)
+        # Under a name that says so: killed in the middle, half a data directory is known for what it is.
+        removed = self.cluster / "initdb-removed"
+        shutil.rmtree(removed, ignore_errors=True)
+        if self.data.exists():
+            self.data.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
+        self.server_log.unlink(missing_ok=True)
         shutil.rmtree(self.area, ignore_errors=True)
-        for name in ("data", "log", "logs"):
-            shutil.rmtree(self.home / name, ignore_errors=True)
         for left in (*self.home.glob("initdb-*"), *self.home.glob(f"{FOLDER_PREFIX}*")):
             shutil.rmtree(left, ignore_errors=True)
-        for file in (self.registry, self.fresh_marker):
+        logs = [self.service_log(name) for name in services]
+        for file in (*logs, self.registry, self.fresh_marker, self.scratch_marker):
             file.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty: then it is not ours alone
-            self.home.rmdir()
+        for folder in (self.server_log.parent, self.home / "logs", self.home):
+            with suppress(OSError):  # not empty: then it is not ours alone
+                folder.rmdir()
+
+    def require_own_data(self) -> None:
+        """Raise ``UsageError`` when there is something in the place of the data directory, and it is no cluster."""
+        if not self.has_cluster and self.data.is_dir() and any(self.data.iterdir()):
+            raise UsageError(
+                f"{self.data} is no data directory of PostgreSQL",
+                state="nothing in it was touched",
+                hint="set stack.embedded.directory to a folder of its own",
+            )
 
 
 def area_home(area: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cn_ops.errors import MissingError, OperationFailed
-from cn_ops.settings import EmbeddedSettings
+from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.settings import BackupSettings, EmbeddedSettings
 from cn_ops.stack.embedded import EmbeddedStack
 from cn_ops.stack.embedded_layout import layout, wheel_binaries
 from tests.support import stacks
@@ -119,11 +120,97 @@ def test_two_stacks_live_side_by_side(embedded_stack: EmbeddedStack, tmp_path: P
 
 def test_removal_leaves_what_is_not_ours(embedded_stack: EmbeddedStack, tmp_path: Path) -> None:
     embedded_stack.start_postgres()
-    mine = tmp_path / "the state" / "embedded" / "my notes"
-    mine.write_text("mine")
+    home = tmp_path / "the state" / "embedded"
+    mine = [home / "my notes", home / "log" / "z", home / "logs" / "access.log"]
+    for file in mine:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
     embedded_stack.down(volumes=True)
-    assert [mine] == list(mine.parent.iterdir())
+    assert sorted(path for path in home.rglob("*") if path.is_file()) == sorted(mine)
     assert not embedded_stack._layout.area.exists()
+
+
+def test_folder_of_somebody_s_own_data_is_refused_and_left(someone: OrdinaryUser) -> None:
+    """As root the data directory is elsewhere."""
+    mine = someone.home / "own" / "embedded" / "data" / "customers.csv"
+    done = someone.run(f"""
+import sys
+from pathlib import Path
+from cn_ops.errors import UsageError
+from cn_ops.settings import Settings
+from cn_ops.stack.embedded import EmbeddedStack
+mine = Path({str(mine)!r})
+mine.parent.mkdir(parents=True)
+mine.write_text("mine")
+stack = EmbeddedStack(Settings(state=mine.parents[2]))
+for act in (stack.start_postgres, lambda: stack.down(volumes=True)):
+    try:
+        act()
+    except UsageError as error:
+        print(error.message)
+print(mine.read_text())
+""")
+    assert done.returncode == 0, done.stderr
+    *refused, text = done.stdout.splitlines()
+    assert refused == [f"{mine.parent} is no data directory of PostgreSQL"] * 2
+    assert text == "mine"
+
+
+def test_backups_in_the_cluster_s_own_folder_are_refused(tmp_path: Path) -> None:
+    settings = stacks.embedded_settings(tmp_path)
+    inside = layout(tmp_path / "embedded").data / "backups"
+    stack = EmbeddedStack(settings.model_copy(update={"backup": BackupSettings(directory=inside)}))
+    for act in (stack.preflight, lambda: stack.down(volumes=True)):
+        with pytest.raises(UsageError, match=re.escape(str(inside))):
+            act()
+
+
+def test_scratch_server_never_takes_the_place_of_another_cluster(
+    embedded_stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    embedded_stack.start_postgres()
+    with stacks.embedded(tmp_path / "other", embedded=EmbeddedSettings(directory=tmp_path / "pg-scratch")) as other:
+        other.start_postgres()
+        one = EmbeddedStack(
+            stacks.embedded_settings(tmp_path / "one", embedded=EmbeddedSettings(directory=tmp_path / "pg"))
+        )
+        with pytest.raises(UsageError, match="pg-scratch"), one.scratch():
+            pytest.fail("it was taken")
+        assert answers(other, "select 1") == [(1,)]
+        other.down(volumes=True)
+        for _ in range(2):
+            with one.scratch() as scratch:
+                assert isinstance(scratch, EmbeddedStack)
+                assert answers(scratch, "select 1") == [(1,)]
+        assert not (tmp_path / "pg-scratch").exists()
+
+
+def test_moved_folder_has_the_same_cluster(someone: OrdinaryUser) -> None:
+    program = """
+import sys
+from pathlib import Path
+from cn_ops.settings import Settings
+from cn_ops.stack.embedded import EmbeddedStack
+stack = EmbeddedStack(Settings(state=Path(sys.argv[1])))
+stack.start_postgres()
+print(stack.tool(["psql", "-XAtc", sys.argv[2], "cn"]).stdout.strip())
+stack.down(volumes=sys.argv[3] == "remove")
+"""
+    before, after = someone.home / "before", someone.home / "after"
+    made = someone.run(program, str(before), "CREATE TABLE t AS SELECT 7 AS n", "keep")
+    assert made.returncode == 0, made.stderr
+    # What is left is the folder of its socket.
+    moving = """
+import os, shutil, sys
+from pathlib import Path
+from cn_ops.stack.embedded_layout import layout
+os.rename(sys.argv[1], sys.argv[2])
+shutil.rmtree(layout(Path(sys.argv[1]) / "embedded").area)
+"""
+    assert someone.run(moving, str(before), str(after)).returncode == 0
+    moved = someone.run(program, str(after), "SELECT n FROM t", "remove")
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout.strip() == "7"
 
 
 def test_missing_binaries_are_named(postgres: None, tmp_path: Path) -> None:
