@@ -67,9 +67,23 @@ def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psy
         }
     )
     try:
-        return psycopg.connect(conninfo, autocommit=True)
+        return _pinned(psycopg.connect(conninfo, autocommit=True), {**PINNED, **settings})
     except psycopg.OperationalError as error:
         raise told(error, conninfo) from error
+
+
+def _pinned(connection: psycopg.Connection, settings: Mapping[str, str]) -> psycopg.Connection:
+    """Set once more what `options` have said: PGTZ and PGDATESTYLE of the environment win over those."""
+    try:
+        connection.execute(
+            "SELECT pg_catalog.set_config(name, value, false)"
+            " FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) AS s (name, value)",
+            (list(settings), list(settings.values())),
+        )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def server_settings(server: Server, database: str) -> dict[str, str]:
@@ -106,7 +120,10 @@ def sibling(connection: psycopg.Connection) -> Iterator[psycopg.Connection]:
     known = connection.info.get_parameters()
     password = {"password": connection.info.password} if connection.info.password else {}
     conninfo = make_conninfo(**{"hostaddr": "", **known, **password})
-    with explained(known["user"], known["dbname"]), psycopg.connect(conninfo, autocommit=True) as another:
+    with (
+        explained(known["user"], known["dbname"]),
+        _pinned(psycopg.connect(conninfo, autocommit=True), PINNED) as another,
+    ):
         yield another
 
 

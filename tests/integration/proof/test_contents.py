@@ -12,6 +12,7 @@ from cn_ops.postgres import contents, row_hash
 from cn_ops.postgres.contents import Sums
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.row_hash import Column
+from cn_ops.postgres.session import PINNED, sibling
 from cn_ops.postgres.snapshot import snapshot
 from tests.integration.proof.conftest import NewSite, Site
 from tests.integration.proof.damages.base import Damage
@@ -207,6 +208,31 @@ def test_setting_of_the_database_changes_no_hash(setting: str, site: Site, value
         assert all_hashed(site) == before
     finally:
         site.sql('ALTER DATABASE "@prefix@" RESET ALL', "postgres")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "PGTZ=America/New_York",
+        "PGDATESTYLE=SQL, DMY",
+        "PGCLIENTENCODING=SQL_ASCII",
+        "PGGEQO=off",
+        "PGOPTIONS=-c extra_float_digits=-5",
+    ],
+)
+def test_environment_of_whoever_asks_changes_no_hash(
+    variable: str, site: Site, values: dict[str, Damage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_hashed(site)
+    assert len(before) >= len(values)
+    monkeypatch.setenv(*variable.split("=", 1))
+    assert all_hashed(site) == before
+    with (
+        snapshot(site.stack, site.database) as view,
+        sibling(view.connection) as another,
+    ):
+        for name in ("DateStyle", "TimeZone", "client_encoding", "extra_float_digits"):
+            assert another.execute("SELECT current_setting(%s)", (name,)).fetchone() == (PINNED[name],)
 
 
 def test_heap_is_read_and_not_an_index_that_says_otherwise(site: Site) -> None:
