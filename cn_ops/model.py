@@ -203,6 +203,12 @@ class Catalogue:
         """The generations that were restored once and found equal."""
         return tuple(one for one in self.generations if one.state is GenerationState.PROVEN)
 
+    def of(self, database: str, cluster: str | None) -> Catalogue:
+        """Return what there is of a database; where there is any of this cluster, only that."""
+        alike = [one for one in self.generations if one.manifest and one.manifest.database == database]
+        own = [one for one in alike if one.manifest and one.manifest.system_identifier == cluster]
+        return Catalogue(self.directory, tuple(own or alike), self.foreign)
+
     @property
     def passed_over(self) -> tuple[Generation, ...]:
         """The damaged generations that are newer than the newest complete one: `latest` is older than it seems."""

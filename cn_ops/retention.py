@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -36,40 +36,21 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
     """Decide for every complete generation, the newest first; ``keep.last`` must be at least 1.
 
     Damaged and foreign files are no part of it: they are neither counted nor removed. Generations of another
-    database are counted for themselves: a folder may be shared. So are those of other clusters than the newest one's:
-    a drill on another stack, or a server that was made anew, must not use up what there is of a real one. Of every
-    cluster the newest complete and the newest proven generation are always kept, and all are while the newest is
-    suspicious.
+    database or another cluster are counted for themselves: a folder may be shared, and neither a drill on another
+    stack nor a server that was made anew may use up what there is of a real one. Of each the newest proven one is
+    always kept, and all are while the newest is suspicious.
     """
     if keep.last < 1:
         raise ValueError(f"keep must be at least 1, got {keep.last}")
-    complete = catalogue.complete
-    newest_cluster: dict[str, str] = {}
-    groups: dict[tuple[str, bool], list[Generation]] = {}
-    for one in complete:
-        database, cluster = _origin(one)
-        is_newest = newest_cluster.setdefault(database, cluster) == cluster
-        groups.setdefault((database, is_newest), []).append(one)
+    groups: dict[tuple[str, str], list[Generation]] = {}
+    for one in catalogue.complete:
+        groups.setdefault(_origin(one), []).append(one)
     decided = [_decide_alike(tuple(alike), keep) for alike in groups.values()]
     decisions = {decision.generation.id: decision for one in decided for decision in one.decisions}
-    for one, reason in _last_of_clusters(complete):
-        if not decisions[one.id].keep:
-            decisions[one.id] = Decision(one, keep=True, reason=reason)
     return Retention(
-        tuple(decisions[one.id] for one in complete),
+        tuple(decisions[one.id] for one in catalogue.complete),
         next((one.suspicion for one in decided if one.suspicion), None),
     )
-
-
-def _last_of_clusters(complete: Iterable[Generation]) -> Iterator[tuple[Generation, str]]:
-    """Return what of a cluster must outlast any number of others', and why; newest first."""
-    seen: set[tuple[object, ...]] = set()
-    for one in complete:
-        kinds = ["newest", "newest proven"] if one.state is GenerationState.PROVEN else ["newest"]
-        for kind in kinds:
-            if (kind, *_origin(one)) not in seen:
-                seen.add((kind, *_origin(one)))
-                yield one, f"the {kind} of its cluster"
 
 
 def _origin(generation: Generation) -> tuple[str, str]:
@@ -79,7 +60,7 @@ def _origin(generation: Generation) -> tuple[str, str]:
 
 
 def _decide_alike(complete: tuple[Generation, ...], keep: Keep) -> Retention:
-    """Decide for the generations of one database that are counted together."""
+    """Decide for the generations of one database in one cluster."""
     reasons: dict[str, str] = {}
     # A fall is told once, of the first generation after it: what was before must outlast the next ones as well.
     for after, before in pairwise(complete):

@@ -45,13 +45,23 @@ class CheckedSource:
     archive: Archive
 
 
-def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
+def find_source(
+    settings: BackupSettings, wanted: str, cwd: Path, *, database: str = "", cluster: str | None = None
+) -> Source:
     """Find what `--dump` names: `latest`, a generation's id, or a path.
 
-    Raises ``UsageError`` naming what there is.
+    `latest` and its like are of ``database`` (empty: of any), for the folder may be shared, and of ``cluster`` where
+    there is one of it. Raises ``UsageError`` naming what there is.
     """
     catalogue = read_catalogue(settings.directory, settings.prefix)
-    generation = find_generation(catalogue, wanted)
+    own = catalogue.of(database, cluster) if database and wanted in CHOSEN else catalogue
+    if catalogue.complete and not own.complete:
+        raise UsageError(
+            f"no generation in {catalogue.directory} is of the database {database!r}",
+            state="nothing was changed",
+            hint=f"make one: `inv backup`; if you mean another's: --dump={catalogue.complete[0].id}",
+        )
+    generation = find_generation(own, wanted)
     if generation is None and (path := _path(cwd, wanted)):
         generation = generation_of(path)
         if generation is None:
@@ -72,23 +82,12 @@ def find_source(settings: BackupSettings, wanted: str, cwd: Path) -> Source:
     return Source(generation.dump, generation)
 
 
-def foreign_database(source: Source, database: str, wanted: str) -> str:
-    """Return what to warn of when a generation is of another database, or nothing.
-
-    Raises ``UsageError`` unless somebody has named that very generation: in a folder that is shared the newest one
-    is the newest of any database.
-    """
+def foreign_database(source: Source, database: str) -> str:
+    """Return what to warn of when somebody has named a generation of another database, or nothing."""
     manifest = source.manifest
     if manifest is None or manifest.database == database:
         return ""
-    said = f"the generation {manifest.id} is of the database {manifest.database!r}, not of {database!r}"
-    if wanted in CHOSEN:
-        raise UsageError(
-            said,
-            state="nothing was changed",
-            hint=f"if you mean it: --dump={manifest.id}; a backup.prefix for each database keeps them apart",
-        )
-    return said
+    return f"the generation {manifest.id} is of the database {manifest.database!r}, not of {database!r}"
 
 
 def check_source(

@@ -41,8 +41,8 @@ def verify(
 
     days = whole_number("--older-than", older_than, 0)
     with prepared(stack) as ready:
-        sources = chosen(ready.loaded.settings, dump, days, every=all)
-        results = run_verify(ready, sources)
+        node = ready.choose().stack
+        results = run_verify(ready, node, chosen(ready.loaded.settings, node, dump, days, every=all))
     if json:
         print_json({"verified": [verify_document(one) for one in results]})
     else:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cn_ops.errors import RUN_AGAIN, UsageError, VerificationFailed, saying
+from cn_ops.errors import RUN_AGAIN, OpsError, UsageError, VerificationFailed, saying
 from cn_ops.files import lock, private_folder
 from cn_ops.fingerprint import Comparison, Stripped
 from cn_ops.generations import read_catalogue
@@ -15,6 +16,8 @@ from cn_ops.manifest import read_fingerprint
 from cn_ops.masking import mask
 from cn_ops.model import VerifyResult
 from cn_ops.phases import Phases
+from cn_ops.postgres.database import system_identifier
+from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.proof import Subject, prove
 from cn_ops.settings import Settings
@@ -27,33 +30,43 @@ from cn_ops.tasks.setup import Prepared
 from cn_ops.verify import due, verify
 
 
-def chosen(settings: Settings, dump: str, days: int | None, *, every: bool) -> tuple[Source, ...]:
+def chosen(settings: Settings, stack: Stack, dump: str, days: int | None, *, every: bool) -> tuple[Source, ...]:
     """Return what is to be verified; raises ``UsageError`` for options that do not go together."""
     if not every:
         if days is not None:
             raise UsageError("--older-than goes with --all", state="nothing was changed")
-        return (find_source(settings.backup, dump, Path.cwd()),)
+        return (_of_stack(settings, stack, dump),)
     catalogue = read_catalogue(settings.backup.directory, settings.backup.prefix)
     older_than = None if days is None else timedelta(days=days)
     return tuple(Source(one.dump, one) for one in due(catalogue.complete, older_than, datetime.now(UTC)))
 
 
-def run_verify(ready: Prepared, sources: Sequence[Source]) -> tuple[VerifyResult, ...]:
+def _of_stack(settings: Settings, stack: Stack, dump: str) -> Source:
+    """Find what `--dump` names; `latest` and its like are of this stack's database, and of its cluster."""
+    database, cluster = settings.stack.postgres.database, None
+    # A server that is lost is no reason not to prove a backup.
+    with suppress(OpsError):
+        if settings.stack.postgres.service in stack.running():
+            with session(stack, maintenance_database(database)) as connection:
+                cluster = system_identifier(connection)
+    return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster)
+
+
+def run_verify(ready: Prepared, stack: Stack, sources: Sequence[Source]) -> tuple[VerifyResult, ...]:
     """Verify one after the other, in one scratch server of the stack at a time.
 
     Raises ``VerificationFailed`` at the end for all that are not proven: one damaged one says nothing of the next.
     """
     settings = ready.loaded.settings
-    choice = ready.choose()
     private_folder(settings.state)
     results: list[VerifyResult] = []
     failures: list[tuple[Source, VerificationFailed]] = []
     # A lock of its own: a long verification must not keep the nightly backup from running.
-    with lock(settings.state / f"{choice.stack.name}.verify.lock", "verify"):
+    with lock(settings.state / f"{stack.name}.verify.lock", "verify"):
         for source in sources:
             ready.progress.said(source.path.name)
             try:
-                results.append(verify(choice.stack, source, settings.restore, Phases(ready.progress)))
+                results.append(verify(stack, source, settings.restore, Phases(ready.progress)))
             except VerificationFailed as error:
                 failures.append((source, error))
     if failures:
@@ -75,19 +88,20 @@ def _not_proven(failures: Sequence[tuple[Source, VerificationFailed]], tried: in
 def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparison:
     """Compare a database of the chosen stack, or the one that a DSN leads to, with a generation."""
     settings = ready.loaded.settings
-    source = find_source(settings.backup, dump, Path.cwd())
+    stack: Stack
+    if dsn:
+        stack = server = _server(ready, dsn)
+        database = server.address.database
+        source = find_source(settings.backup, dump, Path.cwd(), database=settings.stack.postgres.database)
+    else:
+        stack = ready.choose().stack
+        source = _of_stack(settings, stack, dump)
     if source.generation is None:
         raise UsageError(
             f"{source.path} has no manifest: there is nothing to compare with",
             state="nothing was changed",
             hint="name a generation: `inv backups` lists them",
         )
-    stack: Stack
-    if dsn:
-        stack = server = _server(ready, dsn)
-        database = server.address.database
-    else:
-        stack = ready.choose().stack
     check_tools(stack, restoring=False)
     phases = Phases(ready.progress)
     with saying("nothing was changed", RUN_AGAIN), phases.phase("compare") as step:

@@ -184,6 +184,12 @@ def test_any_number_of_other_clusters_leaves_the_newest_and_the_newest_proven_of
     assert kept(catalogue(*drills, *real), Keep(2)) == [*drills, *real[:2]]
 
 
+def test_drills_on_new_clusters_use_up_nothing_of_a_real_one() -> None:
+    real = [generation("20261104-030000"), generation("20261103-030000"), generation("20261102-030000")]
+    drills = [generation(f"202611{day}-040000", system_identifier=str(day)) for day in (24, 23, 22)]
+    assert kept(catalogue(*drills, *real), Keep(2)) == [*drills, *real[:2]]
+
+
 @pytest.mark.parametrize("keep", [0, -1, -1000])
 def test_keeping_none_is_refused(keep: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):

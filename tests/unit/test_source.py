@@ -26,6 +26,23 @@ def test_latest_and_an_id_lead_to_a_generation(settings: BackupSettings, tmp_pat
     assert find_source(settings, OLDER, tmp_path).manifest is not None
 
 
+def test_latest_is_of_the_database_and_of_its_cluster_where_there_is_one(
+    settings: BackupSettings, tmp_path: Path
+) -> None:
+    own = put_generation(settings.directory, OLDER, system_identifier="7")
+    newer = put_generation(settings.directory, "20261124-010000", system_identifier="8")
+    other = put_generation(settings.directory, database="other")
+    found = {
+        origin: find_source(settings, "latest", tmp_path, database=origin[0], cluster=origin[1]).path
+        for origin in (("cn", "7"), ("cn", "9"), ("cn", None), ("other", "7"), ("", None))
+    }
+    assert list(found.values()) == [own, newer, newer, other, other]
+    assert find_source(settings, NEWEST, tmp_path, database="cn").path == other, "one that is named is taken"
+    with pytest.raises(UsageError, match="of the database 'third'") as failed:
+        find_source(settings, "latest", tmp_path, database="third")
+    assert NEWEST in failed.value.hint
+
+
 def test_path_of_a_generations_dump_finds_its_manifest(settings: BackupSettings, tmp_path: Path) -> None:
     dump = put_generation(settings.directory)
     for typed in (str(dump), f"backups/{dump.name}", f"./backups/../backups/{dump.name}"):
