@@ -18,7 +18,7 @@ from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, is_another_cluster, is_valid, oid_of, verify
+from cn_ops.replacement import fill, finished, is_another_cluster, is_empty, is_valid, oid_of, verify
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
@@ -107,7 +107,7 @@ def databases_beside(operation: Operation, kind: Beside) -> tuple[str, ...]:
 
 
 def require_live(operation: Operation) -> None:
-    """Raise ``MissingError`` unless the live database is there and can be used.
+    """Raise ``MissingError`` unless the live database is there, can be used, and has something in it.
 
     Without it, what earlier restores left beside it may be all that is left of its data.
     """
@@ -116,6 +116,8 @@ def require_live(operation: Operation) -> None:
         problem = "is not there"
     elif not is_valid(operation, database):
         problem = "is what an interrupted DROP DATABASE has left"
+    elif is_empty(operation, database):
+        problem = "is empty"
     else:
         return
     raise MissingError(
@@ -152,8 +154,10 @@ def newest_previous(operation: Operation) -> str:
     """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
     there = databases_beside(operation, Beside.PREVIOUS)
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        # What an interrupted drop has left keeps its name.
-        previous = [name for name in there if db.is_valid(connection, name)]
+        # What an interrupted drop has left keeps its name; and half a database is nothing to go back to.
+        previous = [
+            name for name in there if db.is_valid(connection, name) and not db.is_unfinished(connection, name)
+        ]
     if not previous:
         raise UsageError(
             f"no earlier restore of {operation.database!r} can be undone: no previous database is there",

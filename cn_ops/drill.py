@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from cn_ops.http_probes import ask_probes
 from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.writers import start_unless_recreating
 
 LOG = logging.getLogger("cn_ops.drill")
@@ -49,12 +50,14 @@ def rehearse(operation: Operation, scenario: Scenario, options: DrillOptions, me
     phase.bring_up(operation, options, measured)
     seeded = phase.seed(operation, options)
     before = phase.baseline(operation, seeded, measured)
-    with late_writer(operation, wanted=scenario.is_written_to) as writer:
-        made = phase.back_up(operation, scenario, measured)
-        phase.stop(operation)
-        recreation = recovery.damage(operation, scenario, made, measured, writer)
-    restored = recovery.restore(operation, scenario, made, recreation)
-    recovery.verify(operation, restored, measured)
+    with ExitStack() as held:
+        with late_writer(operation, wanted=scenario.is_written_to) as writer:
+            made = phase.back_up(operation, scenario, measured)
+            phase.stop(operation)
+            held.enter_context(server_lock(operation.stack, operation.database))
+            recreation = recovery.damage(operation, scenario, made, measured, writer)
+        restored = recovery.restore(operation, scenario, made, recreation)
+        recovery.verify(operation, restored, measured)
     phase.restart(operation)
     phase.check_health(operation)
     phase.verify_application(operation, before, measured)

@@ -120,7 +120,7 @@ def read_catalogue(directory: Path, prefix: str) -> Catalogue:
     ]
     generations.sort(key=lambda one: sort_key(one.id), reverse=True)
     owned = {path.name for one in generations for path in one.files} | {LOCK_NAME}
-    partial = re.compile(rf"\.{re.escape(prefix)}-.*\.partial")
+    partial = re.compile(rf"\.{re.escape(prefix)}-{ID_PATTERN}\..*\.partial")
     foreign = tuple(directory / name for name in names if name not in owned and not partial.fullmatch(name))
     return Catalogue(directory, tuple(generations), foreign)
 
@@ -189,13 +189,15 @@ def remove_left_behind(directory: Path, prefix: str) -> None:
 
     What somebody still writes is left alone, and so is what cannot be removed.
     """
-    marks = re.compile(rf"\.({re.escape(prefix)}-{ID_PATTERN}{re.escape(MANIFEST_SUFFIX)})\.partial")
-    for path in sorted(directory.glob(f".{prefix}-*.partial")):
-        with suppress(OSError), left_behind(path):
-            if found := marks.fullmatch(path.name):
-                _remove_marked(path, path.with_name(found[1]))
-            else:
-                path.unlink()
+    # Of this very prefix: `a-b-ID` is not one of `a`.
+    own = re.compile(rf"\.({re.escape(prefix)}-{ID_PATTERN}(\..*))\.partial")
+    for path in sorted(directory.glob(".*.partial")):
+        if found := own.fullmatch(path.name):
+            with suppress(OSError), left_behind(path):
+                if found[found.re.groups] == MANIFEST_SUFFIX:
+                    _remove_marked(path, path.with_name(found[1]))
+                else:
+                    path.unlink()
 
 
 def _remove_marked(mark: Path, manifest_file: Path) -> None:

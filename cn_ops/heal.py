@@ -13,6 +13,7 @@ from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.scratch import drop_left_scratch
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.recreate import is_ours, recreate, verify_recreated
 from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of, writers_state
@@ -51,7 +52,8 @@ def put_back(operation: Operation) -> list[str]:
         operation.intend(started_stack=False, started=(), stopped=())
         return ["took the stack down"]
     if record and record.started:
-        operation.stack.stop(record.started)
+        known = (operation.server, *operation.stack.writers)
+        operation.stack.stop(tuple(name for name in record.started if name in known))
         operation.intend(started=())
         return [f"stopped {', '.join(record.started)}"]
     return []
@@ -79,7 +81,10 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             f"restored here, `inv restore --dump={shlex.quote(recorded.dump)}` does it"
         )
         return "left the databases of another cluster alone"
-    with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
+    with (
+        folder_lock(operation.settings.backup.directory, operation.name),  # nobody may prune the dump now
+        server_lock(operation.stack, recorded.database),
+    ):
         return _heal_beside(operation, recorded) if recorded.incoming else _heal_in_place(operation, recorded)
 
 

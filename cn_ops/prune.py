@@ -36,7 +36,8 @@ def prune(settings: BackupSettings, keep: Keep, *, needed: Collection[Path] = ()
     ``needed`` are dumps that are kept whatever the rules say.
     """
     retention = decide(read_catalogue(settings.directory, settings.prefix), keep)
-    decisions = (_unless_needed(one, needed) for one in retention.decisions)
+    resolved = {one.resolve() for one in needed}
+    decisions = (_unless_needed(one, resolved) for one in retention.decisions)
     retention = replace(retention, decisions=tuple(decisions))
     if not dry_run:
         remove_left_behind(settings.directory, settings.prefix)
@@ -47,6 +48,6 @@ def prune(settings: BackupSettings, keep: Keep, *, needed: Collection[Path] = ()
 
 
 def _unless_needed(decision: Decision, needed: Collection[Path]) -> Decision:
-    if decision.keep or decision.generation.dump not in needed:
+    if decision.keep or decision.generation.dump.resolve() not in needed:
         return decision
     return replace(decision, keep=True, reason="a restore that was killed is finished from it: `inv heal`")

@@ -49,10 +49,13 @@ def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[
     unproven = f"the database {recorded.database!r} is restored but not proven{writers}"
     hint = (
         "look at it with `inv compare`; `inv restore --dump=…` replaces it by what a generation holds (`inv backups` "
-        f"lists them); if it is what you want, remove {operation.journal.path}"
+        f"lists them); if it is what you want, remove {operation.journal.path}, and RESET {db.UNFINISHED} there"
     )
     with saying(unproven, "mend the cause; then `inv heal` proves it"):
-        return verify(operation, recorded, said, state=state, hint=hint)
+        comparison = verify(operation, recorded, said, state=state, hint=hint)
+        with session(operation.stack, maintenance_database(recorded.database)) as connection:
+            alter.mark_unfinished(connection, recorded.database, unfinished=False)
+    return comparison
 
 
 def is_ours(operation: Operation, recorded: Recreation) -> bool:
@@ -77,6 +80,7 @@ def _drop_and_create(operation: Operation, wanted: Recreation) -> Recreation:
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
         alter.drop(connection, wanted.database)
         alter.create(connection, wanted.database, wanted.properties)
+        alter.mark_unfinished(connection, wanted.database, unfinished=True)
         made = db.identity(connection, wanted.database).database_oid
     recorded = replace(wanted, new_oid=made)
     operation.intend(recreating=recorded)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.files import explained
 from cn_ops.fingerprint import Comparison, Extension, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
@@ -18,6 +19,7 @@ from cn_ops.operation import Operation
 from cn_ops.postgres.analyze import analyze, analyzing
 from cn_ops.postgres.extensions import Offer, offers
 from cn_ops.postgres.load import load, run_sql
+from cn_ops.postgres.objects import archive_objects
 from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
@@ -36,10 +38,13 @@ def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Ca
     """
     target = wanted.target
     said("load")
-    load_into(server, target, wanted, wanted_fingerprint(wanted), settings.jobs)
-    for script in settings.after:
-        said(f"run {script.name}")
-        run_sql(server, target, script)
+    try:
+        load_into(server, target, wanted, wanted_fingerprint(wanted), settings.jobs)
+        for script in settings.after:
+            said(f"run {script.name}")
+            run_sql(server, target, script)
+    except OSError as error:
+        raise explained(error, Path(error.filename or wanted.dump), "read") from error
     with session(server, target) as connection:
         for done in repair(connection):
             said(done)
@@ -82,7 +87,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         in_it = [role.name for role in expected.roles] if expected and needs_roles else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
-        _look_at_extensions(operation, expected.extensions if expected else (), offers(connection))
+        _look_at_extensions(operation, source, expected.extensions if expected else (), offers(connection))
         both = (Beside.INCOMING, Beside.PREVIOUS)
         incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
         return Recreation(
@@ -157,7 +162,9 @@ def refuse_writers(operation: Operation, recorded: Recreation) -> None:
     running = operation.stack.running()
     at_work = [name for name in operation.stack.writers if name in running]
     by_name = f"`inv restore --dump={shlex.quote(recorded.dump)}`"
-    if not operation.stack.writers and not operation.disposable and _has_content(operation, recorded.database):
+    # What runs beside a server that cn-ops did not start, it only remembers: somebody may have started it by hand.
+    known = operation.stack.writers and operation.stack.kind != "server"
+    if not known and not operation.disposable and _has_content(operation, recorded.database):
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and who writes to it is not known: "
             "somebody may have since",
@@ -198,7 +205,20 @@ def unfinished(operation: Operation) -> Recreation | None:
     """Return the record of a live database that a drill or a killed restore has left not whole, if it is one."""
     left = operation.journal.read()
     recorded = left.recreating if left else None
-    return recorded if recorded and speaks_of(operation, recorded) else None
+    is_about = recorded is not None and recorded.database == operation.database
+    return recorded if recorded and is_about and speaks_of(operation, recorded) else None
+
+
+def refuse_another_s(operation: Operation) -> None:
+    """Raise ``OperationFailed`` while another database's restore is on record: this one would take its place."""
+    left = operation.journal.read()
+    recorded = left.recreating if left else None
+    if recorded and recorded.database != operation.database:
+        raise OperationFailed(
+            f"an earlier restore of {recorded.database!r} has not ended well, and is still on record",
+            state="nothing was changed",
+            hint="`inv heal` brings that to its end; then run this again",
+        )
 
 
 def oid_of(operation: Operation, database: str) -> int | None:
@@ -219,14 +239,19 @@ def _has_content(operation: Operation, database: str) -> bool:
 
 
 def is_empty(operation: Operation, database: str) -> bool:
-    """Whether a database has no relation of a user's."""
+    """Whether a database has nothing of a user's."""
     with session(operation.stack, database) as connection:
         return db.is_empty(connection)
 
 
-def _look_at_extensions(operation: Operation, wanted: Iterable[Extension], offered: Mapping[str, Offer]) -> None:
+def _look_at_extensions(
+    operation: Operation, source: Source, wanted: Sequence[Extension], offered: Mapping[str, Offer]
+) -> None:
     """Raise ``MissingError`` for extensions that the server does not have; warn of those that come back another."""
-    if missing := [one.name for one in wanted if one.name not in offered]:
+    names = [one.name for one in wanted]
+    if source.generation is None:
+        names = [one.name for one in archive_objects(operation.stack, source.path) if one.type == "EXTENSION"]
+    if missing := [name for name in names if name not in offered]:
         raise MissingError(
             f"the dump needs extensions that this server does not have: {', '.join(missing)}",
             state="nothing was changed",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
 from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
+from cn_ops.files import explained
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
 from cn_ops.heal import end_left_sessions
@@ -17,7 +18,7 @@ from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.recreate import recreate, verify_recreated
-from cn_ops.replacement import finished, oid_of
+from cn_ops.replacement import finished, oid_of, refuse_another_s
 from cn_ops.restore_plan import Plan, plan_restore, require_server
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
@@ -37,13 +38,15 @@ def restore(
             require_server(operation)
             held.enter_context(server_lock(operation.stack, operation.database))
             settle(operation)
+            refuse_another_s(operation)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
+        plan.require_unchanged()  # a person may have taken hours to confirm
         try:
             end_left_sessions(operation)
             way = _beside if plan.recreation.incoming else _in_place
             comparison, previous = way(operation, plan)
-        except (OpsError, KeyboardInterrupt) as error:
+        except (OpsError, OSError, KeyboardInterrupt) as error:
             raise _failed(operation, error, plan.recreation.old_oid) from error
     restarted = _start_writers(operation)
     # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
@@ -139,8 +142,10 @@ def report_comparison(step: Step, comparison: Comparison | None) -> None:
     step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal{left_out}"
 
 
-def _failed(operation: Operation, error: OpsError | KeyboardInterrupt, before: int | None) -> OpsError:
+def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt, before: int | None) -> OpsError:
     """Put back what can be put back, and say what everything is in."""
+    if isinstance(error, OSError):
+        error = explained(error, Path(error.filename or "a file"), "use")
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):

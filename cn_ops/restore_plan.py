@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import RUN_AGAIN, MissingError, UsageError, saying
+from cn_ops.errors import RUN_AGAIN, MissingError, OperationFailed, UsageError, saying
+from cn_ops.files import explained
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
@@ -21,31 +22,53 @@ from cn_ops.text import readable_bytes
 class Plan:
     """What a restore is about to do, after every check.
 
-    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known.
+    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known; ``dump_stamp`` is
+    that of the file before it was read.
     """
 
     source: Source
     recreation: Recreation
+    dump_stamp: tuple[int, ...]
     dump_bytes: int
     size_now: int | None
     free_bytes: int | None
     writers: tuple[str, ...]
 
+    def require_unchanged(self) -> None:
+        """Raise ``OperationFailed`` when the dump is not the file any more that was checked."""
+        if _stamp(self.source.path) != self.dump_stamp:
+            raise OperationFailed(
+                f"the dump {self.source.path} is gone or has changed since it was checked",
+                state="nothing was changed",
+                hint=RUN_AGAIN,
+            )
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to; nothing for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
 
 def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
     with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
-        source = find_source(operation.settings.backup, wanted, cwd)
+        source = find_source(operation.settings.backup, wanted, cwd, database=operation.database)
         if wanted == "latest":
             _warn_of_passed_over(operation)
-        if foreign := foreign_database(source, operation.database, wanted):
+        if foreign := foreign_database(source, operation.database):
             operation.phases.warn(foreign)
         require_server(operation)
         _look_at_cluster(operation, source, wanted)
         check_tools(operation.stack, restoring=True, force=force_version)
+        _check_scripts(operation)
+        stamp = _stamp(source.path)
         checked = check_source(operation.stack, source, step.advanced_bytes, database=operation.database)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
-        plan = _plan(operation, source, recreation, checked.archive.size_bytes)
+        plan = _plan(operation, source, recreation, stamp, checked.archive.size_bytes)
         _check_space(operation, plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
         _warn_of_writers(operation)
@@ -80,14 +103,18 @@ def _look_at_cluster(operation: Operation, source: Source, wanted: str) -> None:
         return
     said = f"the generation {source.manifest.id} was made on another cluster than this server's"
     settings = operation.settings.backup
-    for one in read_catalogue(settings.directory, settings.prefix).complete:
-        known = one.manifest
-        if wanted in CHOSEN and known and (known.system_identifier, known.database) == (own, operation.database):
-            raise UsageError(
-                said,
-                state="nothing was changed",
-                hint=f"if you mean it: --dump={source.manifest.id}; the newest of this one: --dump={one.id}",
-            )
+    newest: dict[str, str] = {}
+    for one in read_catalogue(settings.directory, settings.prefix).of(operation.database, None).complete:
+        if one.manifest:
+            newest.setdefault(one.manifest.system_identifier, one.id)
+    if wanted in CHOSEN and len(newest) > 1:
+        this = f"; the newest of this one: --dump={newest[own]}" if own in newest else ""
+        others = ", ".join(f"--dump={one}" for cluster, one in newest.items() if cluster != own)
+        raise UsageError(
+            said,
+            state="nothing was changed",
+            hint=f"name the one that you mean: the newest of each other cluster: {others}{this}",
+        )
     operation.phases.warn(f"{said}, as is right where a server was lost and made anew")
 
 
@@ -107,7 +134,19 @@ def _warn_of_writers(operation: Operation) -> None:
             )
 
 
-def _plan(operation: Operation, source: Source, recreation: Recreation, dump_bytes: int) -> Plan:
+def _check_scripts(operation: Operation) -> None:
+    """Raise an ``OpsError`` for an SQL file that cannot be read: when it is its turn would be too late."""
+    for script in operation.settings.restore.after:
+        try:
+            with script.open("rb"):
+                pass
+        except OSError as error:
+            raise explained(error, script, "read").with_state("nothing was changed") from error
+
+
+def _plan(
+    operation: Operation, source: Source, recreation: Recreation, stamp: tuple[int, ...], dump_bytes: int
+) -> Plan:
     stack = operation.stack
     with session(stack, maintenance_database(operation.database)) as connection:
         db.require_may_create(connection)
@@ -122,6 +161,7 @@ def _plan(operation: Operation, source: Source, recreation: Recreation, dump_byt
     return Plan(
         source=source,
         recreation=recreation,
+        dump_stamp=stamp,
         dump_bytes=dump_bytes,
         size_now=size_now,
         free_bytes=stack.free_bytes(),

@@ -18,7 +18,10 @@ def stop_writers(operation: Operation) -> tuple[str, ...]:
 
 def start_writers(operation: Operation) -> tuple[str, ...]:
     """Start what is on record as stopped, wait until it is healthy, and take it off the record."""
-    stopped = _left(operation).stopped
+    recorded = _left(operation).stopped
+    stopped = tuple(name for name in recorded if name in operation.stack.writers)
+    if gone := [name for name in recorded if name not in stopped]:
+        operation.phases.warn(f"{', '.join(gone)} was stopped, and is no writer of the settings any more: start it")
     operation.stack.start(stopped)
     operation.intend(stopped=())
     return stopped

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import out_of_reach
+from cn_ops.postgres.database import UNFINISHED, out_of_reach
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -77,6 +77,13 @@ def create(connection: psycopg.Connection, database: str, wanted: DatabaseProper
     connection.execute(creation(database, wanted, connection.info.server_version // 10_000))
     for statement in _alterations(database, wanted):
         connection.execute(statement)
+
+
+def mark_unfinished(connection: psycopg.Connection, database: str, *, unfinished: bool) -> None:
+    """Mark a database as half restored, or no longer: a setting is seen by all, and goes with its database."""
+    value = "SET {} = 'true'" if unfinished else "RESET {}"
+    statement = sql.SQL(f"ALTER DATABASE {{}} {value}")
+    connection.execute(statement.format(sql.Identifier(database), sql.SQL(UNFINISHED)))
 
 
 def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sql.Composed:

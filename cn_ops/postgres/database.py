@@ -18,6 +18,10 @@ DEFAULT_PRIVILEGES = "acldefault('d', d.datdba)"
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
+# The name of the setting by which a half restored database is known on every machine; no property of the node's own.
+UNFINISHED = "cn_ops.unfinished"
+
+
 def server_version(connection: psycopg.Connection) -> str:
     """Return the server's version, such as `17.6`."""
     return str(_value(connection, "SHOW server_version")).split()[0]
@@ -41,11 +45,14 @@ def exists(connection: psycopg.Connection, database: str) -> bool:
 
 
 def is_empty(connection: psycopg.Connection) -> bool:
-    """Whether the session's database has no relation of a user's."""
+    """Whether the session's database has nothing of a user's: no relation, function, type, schema or large object."""
     return not _value(
         connection,
-        "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'",
+        "SELECT EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_namespace AS n"
+        " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (n.nspname <> 'public'"
+        "  OR EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid)"
+        "  OR EXISTS (SELECT FROM pg_proc WHERE pronamespace = n.oid)"
+        "  OR EXISTS (SELECT FROM pg_type WHERE typnamespace = n.oid)))",
     )
 
 
@@ -60,6 +67,19 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
     One whose drop was interrupted keeps its name and oid, and nothing else.
     """
     return bool(_value(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
+
+
+def is_unfinished(connection: psycopg.Connection, database: str) -> bool:
+    """Whether a restore has made this database anew and not proven it yet."""
+    return bool(
+        _value(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase,"
+            " unnest(s.setconfig) AS c (item) WHERE d.datname = %s AND s.setrole = 0 AND starts_with(c.item, %s))",
+            database,
+            f"{UNFINISHED}=",
+        )
+    )
 
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
@@ -216,8 +236,8 @@ def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str,
     rows = connection.execute(
         "SELECT coalesce(r.rolname, ''), c.item FROM pg_db_role_setting AS s"
         " JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole,"
-        " unnest(s.setconfig) AS c (item) WHERE d.datname = %s ORDER BY 1, 2",
-        (database,),
+        " unnest(s.setconfig) AS c (item) WHERE d.datname = %s AND NOT starts_with(c.item, %s) ORDER BY 1, 2",
+        (database, f"{UNFINISHED}="),
     ).fetchall()
     return tuple((str(role), str(item)) for role, item in rows)
 

@@ -37,10 +37,10 @@ _MADE_BY = re.compile(r"^-- Dumped by pg_dump version (\S+)", re.MULTILINE)
 _TAIL = "--\n-- PostgreSQL database dump complete\n--\n"
 # A session's random token and versions frame the dump and belong to no object.
 _NOISE = re.compile(r"^(\\restrict .*|-- (Dumped|Started) .*|-- PostgreSQL database dump|--)\n", re.MULTILINE)
-# A quoted name may hold anything, line breaks too.
-_WORDS = r"""(?:[^\n";]|"(?:[^"]|"")*")+"""
+# A quoted name may hold anything, line breaks too; a text or a body in which such a line stands ends in a quote.
+_WORDS = r"""(?:[^\n";'$]|"(?:[^"]|"")*")+"""
 _OWNER = re.compile(rf"^ALTER {_WORDS} OWNER TO {_WORDS};\s*\Z", re.MULTILINE)
-_PLACE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.*);\s*\Z", re.MULTILINE)
+_PLACE = re.compile(rf"^SET (default_tablespace|default_table_access_method) = (''|{_WORDS});\s*\Z", re.MULTILINE)
 
 _EXTENSIONS = """
 SELECT e.extname, e.extversion, n.nspname, pg_catalog.pg_get_userbyid(e.extowner) FROM pg_catalog.pg_extension AS e

@@ -49,8 +49,9 @@ class EmbeddedStack(LocalTools):
 
     @property
     def name(self) -> str:
-        """The folder of the cluster tells it from others; locks are kept beside it."""
-        return "embedded"
+        """One elsewhere than in the state folder has its own: its journal is about its own databases."""
+        is_default = self._layout.home == (self._all_settings.state / "embedded").resolve()
+        return "embedded" if is_default else f"embedded-{self._layout.digest}"
 
     @property
     def base_url(self) -> str:

@@ -41,6 +41,11 @@ class Layout:
     account: str | None
 
     @property
+    def digest(self) -> str:
+        """What tells the cluster of this folder from others."""
+        return _digest(self.home)
+
+    @property
     def data(self) -> Path:
         """The data directory."""
         return self.cluster / "data"
@@ -152,13 +157,16 @@ def area_home(area: Path) -> Path | None:
         return None
 
 
+def _digest(home: Path) -> str:
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+
+
 def layout(home: Path) -> Layout:
     """Return where the cluster of ``home`` lives for the current user."""
     # The server reports real paths: a link on the way would hide a running one.
     home = home.resolve()
     uid = os.geteuid()
-    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    areas = [area.resolve() / f"cn-ops-{uid}-{digest}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
+    areas = [area.resolve() / f"cn-ops-{uid}-{_digest(home)}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
     if not areas:
         raise MissingError(
             "neither /var/tmp nor /tmp can be written to", hint="the server's socket needs one of them"

@@ -133,7 +133,7 @@ def _show_plan(operation: Operation, scenario: Scenario, options: DrillOptions, 
     settings = operation.settings
     operation.stack.preflight()
     plan = {
-        "stack": operation.stack.name,
+        "stack": operation.stack.kind,
         "phases": list(DRILL_PHASES),
         "build": options.build,
         "seed": settings.drill.seed,

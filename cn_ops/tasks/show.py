@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -13,6 +15,16 @@ from cn_ops.report.terminal import output
 
 # A pipe has no width: what is searched and compared must not be folded.
 PIPE_WIDTH = 10_000
+
+
+class Onlooker(Console):
+    """A console whose reader may leave, as `2>&1 | head` does: what is being done goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), sys.stderr.fileno())
 
 
 def stdout_console() -> Console:
@@ -24,7 +36,7 @@ def stdout_console() -> Console:
 def stderr_console() -> Console:
     """Return the console of progress and errors."""
     _never_fail(sys.stderr)
-    return Console(file=sys.stderr, highlight=False, width=_width(sys.stderr))
+    return Onlooker(file=sys.stderr, highlight=False, width=_width(sys.stderr))
 
 
 def show(*parts: RenderableType) -> None:

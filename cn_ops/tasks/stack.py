@@ -65,13 +65,13 @@ def down(
         _require_ours(operation.stack)
         operation.stack.preflight()
         running = operation.stack.running()
+        left = operation.journal.read()  # one that cannot be understood ends this before anything is removed
         if not dry_run:
             if volumes:
                 confirmed(operation, "removing the volumes destroys the database", yes=yes)
             with operation.phases.phase("down") as step:
                 operation.stack.down(volumes=volumes)
                 step.detail = "data removed" if volumes else "data kept"
-            left = operation.journal.read()
             if left:
                 # What ran is gone on purpose; a database that was not whole is only gone with its volume.
                 damaged = {} if volumes else {"recreating": left.recreating}

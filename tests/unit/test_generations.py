@@ -359,6 +359,15 @@ def test_what_a_killed_backup_left_is_removed_and_what_a_live_one_writes_is_not(
         os.close(descriptor)
 
 
+def test_mark_of_a_longer_prefix_is_not_ours(tmp_path: Path) -> None:
+    mark = tmp_path / f".{PREFIX}-b-{NEWEST}.manifest.json.partial"
+    mark.write_bytes(b"")
+    with draft(tmp_path, PREFIX, NOW):
+        assert mark.exists()
+    with draft(tmp_path, f"{PREFIX}-b", NOW + timedelta(days=1)):
+        assert not mark.exists()
+
+
 def test_partial_files_are_neither_generations_nor_foreign(tmp_path: Path) -> None:
     (tmp_path / f".{PREFIX}-{NEWEST}.dump.partial").write_bytes(b"half")
     found = read_catalogue(tmp_path, PREFIX)

@@ -52,10 +52,13 @@ def test_missing_extension_is_noticed_before_anything_is_touched(
 ) -> None:
     before = either_way.content()
     either_way.rows(f"SET extension_control_path = '{path_of_own_extension}'; CREATE EXTENSION brief")
-    back_up(either_way)
+    made = back_up(either_way)
     with pytest.raises(MissingError, match="brief") as failed:
         bring_back(either_way)
     assert tells_everything(failed.value)
     assert "nothing was changed" in failed.value.state
+    made.generation.manifest_file.unlink()  # then its table of contents says so
+    with pytest.raises(MissingError, match="brief"):
+        bring_back(either_way, made.dump)
     assert either_way.content() == before
     assert either_way.journal is None

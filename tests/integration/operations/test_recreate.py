@@ -12,11 +12,12 @@ import pytest
 
 import cn_ops.postgres.database as db
 from cn_ops.backup import backup
-from cn_ops.errors import OperationFailed, VerificationFailed
+from cn_ops.errors import ExitCode, LockHeld, OperationFailed, VerificationFailed
 from cn_ops.model import Recreation
+from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
 from cn_ops.recreate import recreate
-from cn_ops.replacement import plan_recreation
+from cn_ops.replacement import plan_recreation, unfinished
 from cn_ops.restore import restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
@@ -145,6 +146,89 @@ def test_database_of_another_cluster_is_left_alone(left: Left, server: EmbeddedS
     there = left.site.content()
     assert heal_it(left.site)
     assert left.site.content() == there
+
+
+def test_record_of_one_database_says_nothing_of_another(left: Left, new_site: Callable[..., Node]) -> None:
+    """The stack is the same, and so is its journal."""
+    other = new_site()
+    other.change({"backup": {"directory": str(left.site.backups)}, "state": str(left.site.settings.state)})
+    back_up(other)
+    left.record(left.plan)
+    left.made_anew(left.site.stack)
+    before = other.content()
+    with pytest.raises(OperationFailed, match="still on record") as refused:
+        bring_back(other)
+    assert tells_everything(refused.value)
+    assert other.content() == before
+    with other.operation("restore") as operation:
+        assert unfinished(operation) is None
+    with left.site.operation("restore") as operation:
+        assert unfinished(operation) == left.plan
+    assert heal_it(other), "whoever heals this stack heals what is on record"
+    assert (left.site.content(), other.content()) == (left.before, before)
+    assert bring_back(other).rows
+
+
+def test_nobody_backs_up_what_is_being_healed(left: Left, tools: Tools) -> None:
+    left.record(left.plan)
+    left.made_anew(left.site.stack)
+    with server_lock(left.site.stack, left.site.database, shared=True), pytest.raises(LockHeld) as refused:
+        heal_it(left.site)
+    assert tells_everything(refused.value)
+    assert left.site.journal
+    assert heal_it(left.site)
+    assert left.site.content() == left.before
+
+
+def test_half_restored_database_is_known_to_another_checkout(
+    left: Left, new_site: Callable[..., Node], tools: Tools
+) -> None:
+    """Its journal is elsewhere, and what it made would push the last good generation out."""
+    site, properties = left.site, left.plan.properties
+    with breaking(site, tools), pytest.raises(OperationFailed):
+        bring_back(site)
+    elsewhere = new_site(site.database + "_not")
+    elsewhere.change({"stack": {"postgres": {"database": site.database}}, "backup": {"directory": str(site.backups)}})
+    with pytest.raises(OperationFailed, match="half restored") as refused:
+        back_up(elsewhere)
+    assert tells_everything(refused.value)
+    assert heal_it(site)
+    assert back_up(elsewhere).manifest.properties == properties
+    assert site.content() == left.before
+
+
+def test_half_restored_database_that_was_replaced_is_nothing_to_go_back_to(left: Left, tools: Tools) -> None:
+    with breaking(left.site, tools), pytest.raises(OperationFailed):
+        bring_back(left.site)
+    left.site.change({"restore": {"strategy": "beside"}})
+    assert bring_back(left.site).previous
+    refused = left.site.run("restore", "--undo", "--yes")
+    assert refused.returncode == ExitCode.USAGE
+    assert left.site.content() == left.before
+
+
+def test_needed_dump_is_known_however_it_is_spelt(left: Left) -> None:
+    folder = Path(left.plan.dump).parent
+    left.record(replace(left.plan, damaged=True, dump=str(folder / ".." / folder.name / Path(left.plan.dump).name)))
+    with left.site.operation("backup") as operation:
+        backup(operation)
+    left.site.ok("prune", "--keep=1")
+    assert Path(left.plan.dump).exists()
+
+
+def test_database_with_nothing_but_a_function_is_not_taken_for_a_new_one(left: Left) -> None:
+    left.record(left.plan)
+    left.made_anew(left.site.stack)
+    left.site.rows("CREATE FUNCTION public.precious() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    heal_it(left.site)
+    assert left.site.rows("SELECT public.precious()") == [(1,)]
+
+
+def test_service_that_is_no_writer_any_more_does_not_stop_healing(left: Left) -> None:
+    left.record(left.plan, stopped=("renamed",))
+    left.made_anew(left.site.stack)
+    assert heal_it(left.site)
+    assert (left.site.content(), left.site.journal) == (left.before, None)
 
 
 def test_killed_drill_s_dump_is_not_pruned_as_long_as_it_is_needed(left: Left) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,23 @@ def test_role_that_may_not_create_databases_is_refused_before_anything_is_touche
     assert site.content() == before
 
 
+def test_restore_goes_on_when_nobody_listens_any_more(either_way: Node) -> None:
+    """As with `inv restore … 2>&1 | head -3`."""
+    site = either_way
+    before = site.content()
+    back_up(site)
+    site.rows(DAMAGE)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = site.run("restore", "--dump=latest", "--yes", stderr=writing)
+    finally:
+        os.close(writing)
+    assert done.returncode == 0
+    assert "restored" in done.stdout
+    assert (site.content(), site.journal) == (before, None)
+
+
 def test_no_room_for_the_database_is_noticed_before_anything_is_touched(
     site: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,9 +245,59 @@ def test_path_of_a_dump_elsewhere_is_taken(site: Node, tmp_path: Path) -> None:
     assert site.content() == before
 
 
-def of_another_cluster(generation: Generation) -> None:
+@pytest.mark.parametrize("change", ["removed", "another one"])
+def test_dump_that_goes_while_a_person_is_asked_loses_nothing(change: str, either_way: Node, tmp_path: Path) -> None:
+    """Outside the backup folder no lock keeps others away from it."""
+    site = either_way
+    made = back_up(site)
+    elsewhere = tmp_path / "elsewhere.dump"
+    elsewhere.write_bytes(made.dump.read_bytes())
+    before = site.content()
+
+    def confirm(_: object) -> None:
+        elsewhere.unlink()
+        if change == "another one":
+            elsewhere.write_bytes(made.dump.read_bytes())
+
+    with site.operation("restore") as operation, pytest.raises(OperationFailed, match="since it was") as failed:
+        restore(operation, str(elsewhere), site.folder, confirm)
+    assert tells_everything(failed.value)
+    assert (site.content(), site.journal) == (before, None)
+
+
+def test_sql_file_that_cannot_be_read_is_named_before_anything_is_touched(either_way: Node) -> None:
+    site = either_way
+    back_up(site)
+    site.change({"restore": {"after": [str(site.folder / "missing.sql")]}})
+    before = site.content()
+    with pytest.raises(OperationFailed, match=re.escape("missing.sql")) as failed:
+        bring_back(site)
+    assert tells_everything(failed.value)
+    assert (site.content(), site.journal) == (before, None)
+    assert beside_it(site, Beside.INCOMING) == ()
+
+
+def test_sql_file_that_goes_meanwhile_leaves_a_record_that_healing_ends(new_site: NewSite) -> None:
+    site = new_site(restore={"strategy": "recreate"})
+    before = site.content()
+    back_up(site)
+    script = site.folder / "after.sql"
+    script.write_text("SELECT 1")
+    site.change({"restore": {"after": [str(script)]}})
+    with (
+        site.operation("restore") as operation,
+        pytest.raises(OperationFailed, match=re.escape("after.sql")) as failed,
+    ):
+        restore(operation, "latest", site.folder, lambda _: script.unlink())
+    assert "half restored" in failed.value.state
+    site.change({"restore": {"after": []}})
+    assert heal_it(site)
+    assert (site.content(), site.journal) == (before, None)
+
+
+def of_another_cluster(generation: Generation, cluster: str = "1") -> None:
     document = json.loads(generation.manifest_file.read_text())
-    generation.manifest_file.write_text(json.dumps({**document, "system_identifier": "1"}))
+    generation.manifest_file.write_text(json.dumps({**document, "system_identifier": cluster}))
 
 
 def test_newest_generation_of_another_cluster_is_taken_only_by_its_name(site: Node) -> None:
@@ -245,6 +314,19 @@ def test_newest_generation_of_another_cluster_is_taken_only_by_its_name(site: No
     assert site.content() == before
     assert any("another cluster" in one for one in bring_back(site, other.id).warnings)
     assert bring_back(site, own.id).warnings == ()
+
+
+def test_after_a_loss_nobody_guesses_which_of_two_clusters_is_meant(site: Node) -> None:
+    """A drill's generation may be the newest."""
+    real, drill = back_up(site).generation, back_up(site).generation
+    of_another_cluster(real, "1")
+    of_another_cluster(drill, "2")
+    before = site.content()
+    with pytest.raises(UsageError, match="another cluster") as failed:
+        bring_back(site)
+    assert f"--dump={drill.id}, --dump={real.id}" in failed.value.hint
+    assert site.content() == before
+    assert bring_back(site, real.id).generation == real.id
 
 
 def test_generation_of_a_cluster_that_was_lost_comes_back_with_a_warning(site: Node) -> None:

@@ -174,11 +174,27 @@ def test_newest_generation_is_not_restored_when_it_is_of_another_database(new_si
     before = site.content()
     site.change({"backup": {"directory": str(other.backups)}})
     made = back_up(other)
-    with pytest.raises(UsageError, match=f"of the database '{other.database}'") as refused:
+    with pytest.raises(UsageError, match=f"of the database '{site.database}'") as refused:
         bring_back(site)
     assert tells_everything(refused.value)
     assert (site.content(), beside_it(site, Beside.PREVIOUS)) == (before, ())
     assert any(other.database in one for one in bring_back(site, made.generation.id).warnings)
+
+
+def test_live_database_that_is_only_an_empty_stand_in_lets_nothing_be_dropped(
+    site: Node, server: EmbeddedStack
+) -> None:
+    """What stands beside it may be all that is left."""
+    back_up(site)
+    previous = bring_back(site).previous
+    execute(server, "DROP DATABASE {} WITH (FORCE)", site.database)
+    execute(server, "CREATE DATABASE {}", site.database)
+    refused = site.run("restore", "--finish", "--yes")
+    assert refused.returncode == ExitCode.MISSING
+    assert "is empty" in refused.stderr
+    assert beside_it(site, Beside.PREVIOUS) == (previous,)
+    site.ok("restore", "--undo", "--yes")
+    assert site.content()
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,21 @@ def test_owner_is_taken_off_the_end_only() -> None:
     assert objects(block(text, "FUNCTION", "f()"))["FUNCTION s.f()"].text == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COMMENT ON TABLE s.t IS 'x\nALTER TABLE s.t OWNER TO {}';",
+        "CREATE TRIGGER g BEFORE INSERT ON s.t EXECUTE FUNCTION f('\nALTER TABLE s.t OWNER TO {}');",
+        "CREATE FUNCTION s.f() AS $$\nALTER TABLE s.t OWNER TO {}$$;",
+        "COMMENT ON TABLE s.t IS 'x\nSET default_tablespace = {}';",
+        "CREATE FUNCTION s.f() AS $$\nSET default_tablespace = {}$$;",
+    ],
+)
+def test_text_that_ends_like_a_statement_of_pg_dump_s_own_is_kept(text: str) -> None:
+    found = [objects(block(text.format(name)))["TABLE s.t"].text for name in ("alice", "mallory")]
+    assert found == [text.format(name) for name in ("alice", "mallory")]
+
+
 def test_defaults_set_between_objects_belong_to_those_that_follow() -> None:
     """pg_dump says them once, where they change, so the object that they stand behind is not the one they are for."""
     found = objects(
