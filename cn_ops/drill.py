@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shlex
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.postgres.server_lock import server_lock
+from cn_ops.replacement import is_another_cluster
 from cn_ops.writers import start_unless_recreating
 
 LOG = logging.getLogger("cn_ops.drill")
@@ -117,6 +119,12 @@ def _database_state(operation: Operation) -> str:
     with suppress(OpsError):
         record = operation.journal.read()
         if record and record.recreating:
+            dump = shlex.quote(record.recreating.dump)
+            with suppress(OpsError):
+                if is_another_cluster(operation, record.recreating):
+                    return (
+                        f"the server is a new one, and {name!r} is empty: `inv restore --dump={dump}` brings it back"
+                    )
             return (
                 f"the database {name!r} is damaged or half restored and its writers are stopped; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"

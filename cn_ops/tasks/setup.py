@@ -45,8 +45,10 @@ class Prepared:
 @contextmanager
 def prepared(stack: str = "", over: Options = NO_OPTIONS) -> Iterator[Prepared]:
     """Load the settings; `--stack` and other options, by the path of their setting, go over them."""
-    options = {**({"stack.kind": ("--stack", stack)} if stack else {}), **over}
-    loaded = with_server(load(Path.cwd(), os.environ, options), os.environ)
+    loaded = load(Path.cwd(), os.environ, over)
+    if stack and loaded.settings.stack.kind != stack:  # else the settings name it, and speak of it
+        loaded = load(Path.cwd(), os.environ, {"stack.kind": ("--stack", stack), **over})
+    loaded = with_server(loaded, os.environ)
     with Progress(stderr_console()) as progress:
         for warning in loaded.warnings:
             progress.warned(warning)

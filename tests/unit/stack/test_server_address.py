@@ -88,6 +88,26 @@ def test_bad_dsn_is_an_error_also_when_another_stack_is_chosen(tmp_path: Path) -
         with_server(load(tmp_path, {"CN_OPS_STACK__KIND": "embedded", DSN: "x"}), {})
 
 
+@pytest.mark.parametrize(
+    ("file", "environment", "disposable"),
+    [
+        ("stack: {kind: embedded, disposable: true}", {}, None),
+        ("stack: {disposable: true}", {}, None),
+        ("stack: {disposable: true}", {"CN_OPS_STACK__DISPOSABLE": "true"}, True),
+        ("stack: {disposable: true}", {"CN_OPS_STACK__KIND": "server"}, None),
+        ("stack: {disposable: false}", {}, False),
+    ],
+)
+def test_stack_that_the_file_calls_disposable_is_not_a_server_that_an_option_leads_to(
+    file: str, environment: dict[str, str], disposable: bool | None, tmp_path: Path
+) -> None:
+    (tmp_path / "cn_ops.yaml").write_text(file)
+    given = {DSN: "postgresql://me@h/d", **environment}
+    found = with_server(load(tmp_path, given, {"stack.kind": ("--stack", "server")}), given)
+    assert found.settings.stack.disposable is disposable
+    assert bool(found.warnings) is (disposable is None)
+
+
 def test_auto_never_takes_the_server(tmp_path: Path) -> None:
     found = load(tmp_path, {DSN: "postgresql://me@h/d", "CN_OPS_STACK__COMPOSE__FILES": "[node.yml]"})
     assert choose(found.settings).stack.kind != "server"
