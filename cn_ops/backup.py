@@ -16,7 +16,6 @@ from cn_ops.model import BackupResult, Decision, Generation, GenerationState, Ma
 from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import (
-    UNFINISHED,
     count_rows,
     is_superuser,
     is_unfinished,
@@ -135,7 +134,7 @@ def _require_whole(operation: Operation) -> None:
                 f"the database {database!r} is half restored: a restore from another machine or folder has not ended",
                 state=NOTHING_MADE,
                 hint="`inv heal` there ends it, or `inv restore --dump=…` here replaces it; if it is what you want: "
-                f"ALTER DATABASE … RESET {UNFINISHED}",
+                "COMMENT ON DATABASE … IS NULL, or what it was",
             )
 
 

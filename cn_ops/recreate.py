@@ -49,7 +49,7 @@ def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[
     unproven = f"the database {recorded.database!r} is restored but not proven{writers}"
     hint = (
         "look at it with `inv compare`; `inv restore --dump=…` replaces it by what a generation holds (`inv backups` "
-        f"lists them); if it is what you want, remove {operation.journal.path}, and RESET {db.UNFINISHED} there"
+        f"lists them); if it is what you want, remove {operation.journal.path} and what its comment says of that"
     )
     with saying(unproven, "mend the cause; then `inv heal` proves it"):
         comparison = verify(operation, recorded, said, state=state, hint=hint)

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import UNFINISHED, out_of_reach
+from cn_ops.postgres.database import UNFINISHED, out_of_reach, own_comment
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -80,10 +80,10 @@ def create(connection: psycopg.Connection, database: str, wanted: DatabaseProper
 
 
 def mark_unfinished(connection: psycopg.Connection, database: str, *, unfinished: bool) -> None:
-    """Mark a database as half restored, or no longer: a setting is seen by all, and goes with its database."""
-    value = "SET {} = 'true'" if unfinished else "RESET {}"
-    statement = sql.SQL(f"ALTER DATABASE {{}} {value}")
-    connection.execute(statement.format(sql.Identifier(database), sql.SQL(UNFINISHED)))
+    """Mark a database as half restored, or no longer: its comment is seen from every machine, and goes with it."""
+    own = own_comment(connection, database)
+    text = f"{UNFINISHED}{own or ''}" if unfinished else own
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(text)))
 
 
 def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sql.Composed:

@@ -18,8 +18,8 @@ DEFAULT_PRIVILEGES = "acldefault('d', d.datdba)"
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
-# The name of the setting by which a half restored database is known on every machine; no property of the node's own.
-UNFINISHED = "cn_ops.unfinished"
+# How the comment of a half restored database begins; what follows is the database's own. Its owner may set it.
+UNFINISHED = "[cn-ops: half restored] "
 
 
 def server_version(connection: psycopg.Connection) -> str:
@@ -71,15 +71,12 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
 
 def is_unfinished(connection: psycopg.Connection, database: str) -> bool:
     """Whether a restore has made this database anew and not proven it yet."""
-    return bool(
-        _value(
-            connection,
-            "SELECT EXISTS (SELECT FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase,"
-            " unnest(s.setconfig) AS c (item) WHERE d.datname = %s AND s.setrole = 0 AND starts_with(c.item, %s))",
-            database,
-            f"{UNFINISHED}=",
-        )
-    )
+    return (_comment(connection, database) or "").startswith(UNFINISHED)
+
+
+def own_comment(connection: psycopg.Connection, database: str) -> str | None:
+    """Return a database's comment, without our mark."""
+    return (_comment(connection, database) or "").removeprefix(UNFINISHED) or None
 
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
@@ -174,14 +171,13 @@ def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ..
 def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
     """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
     row = connection.execute(
-        "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname,"
-        " shobj_description(d.oid, 'pg_database')"
+        "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname"
         " FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = d.dattablespace WHERE d.datname = %s",
         (database,),
     ).fetchone()
     if row is None:
         raise OperationFailed(f"the database {database!r} is gone")
-    columns, owner, encoding, tablespace, comment = row
+    columns, owner, encoding, tablespace = row
     privileges = _privileges(connection, database, f"coalesce(d.datacl, {DEFAULT_PRIVILEGES})")
     return DatabaseProperties(
         owner=owner,
@@ -194,7 +190,7 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         icu_rules=columns.get("daticurules"),
         connection_limit=max(-1, columns["datconnlimit"]),  # -2 marks a drop that was interrupted
         tablespace=tablespace,
-        comment=comment,
+        comment=own_comment(connection, database),
         privileges=None if privileges == _privileges(connection, database, DEFAULT_PRIVILEGES) else privileges,
         settings=_settings(connection, database),
         is_template=columns["datistemplate"],
@@ -236,10 +232,17 @@ def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str,
     rows = connection.execute(
         "SELECT coalesce(r.rolname, ''), c.item FROM pg_db_role_setting AS s"
         " JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole,"
-        " unnest(s.setconfig) AS c (item) WHERE d.datname = %s AND NOT starts_with(c.item, %s) ORDER BY 1, 2",
-        (database, f"{UNFINISHED}="),
+        " unnest(s.setconfig) AS c (item) WHERE d.datname = %s ORDER BY 1, 2",
+        (database,),
     ).fetchall()
     return tuple((str(role), str(item)) for role, item in rows)
+
+
+def _comment(connection: psycopg.Connection, database: str) -> str | None:
+    found = _value(
+        connection, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", database
+    )
+    return None if found is None else str(found)
 
 
 def _value(connection: psycopg.Connection, query: str, *arguments: object) -> object:
