@@ -76,12 +76,15 @@ def test_restore_in_its_own_place_works_too(new_site: NewSite) -> None:
     assert site.content() == before
 
 
+@pytest.mark.parametrize("commands", [{}, {"stop": ["true"], "start": ["true"]}], ids=["none", "stopped"])
 def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_written(
-    new_site: NewSite,
+    commands: dict[str, list[str]], new_site: NewSite
 ) -> None:
-    """No writer is known here, and so none is stopped."""
-    site = new_site(restore={"strategy": "recreate"})
+    """No writer is known here, or whether it was started by hand."""
+    site = new_site(restore={"strategy": "recreate"}, stack={"server": commands})
     made = back_up(site)
+    if commands:
+        site.stack.stop(site.stack.writers)
     with site.operation("restore") as operation:
         source = Source(made.dump, made.generation)
         recreate(operation, plan_recreation(operation, source, made.manifest.sha256), lambda _: None)
@@ -98,6 +101,8 @@ def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_wri
         assert "somebody may have" in refused.stderr
         assert "nothing was changed" in refused.stderr
         assert site.content() == before
+    if commands:
+        site.stack.start(site.stack.writers)
     site.ok("restore", "--dump=latest", "--yes")
     assert "public.precious" not in site.content()
     assert site.journal is None
