@@ -21,7 +21,7 @@ from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.proof import Subject, prove
 from cn_ops.settings import Settings
-from cn_ops.source import Source, find_source
+from cn_ops.source import CHOSEN, Source, find_source
 from cn_ops.stack import Stack
 from cn_ops.stack.server import ServerStack
 from cn_ops.stack.server_address import address_of_dsn
@@ -46,7 +46,7 @@ def _of_stack(settings: Settings, stack: Stack, dump: str) -> Source:
     database, cluster = settings.stack.postgres.database, None
     # A server that is lost is no reason not to prove a backup.
     with suppress(OpsError):
-        if settings.stack.postgres.service in stack.running():
+        if dump in CHOSEN and settings.stack.postgres.service in stack.running():
             with session(stack, maintenance_database(database)) as connection:
                 cluster = system_identifier(connection)
     return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster)
