@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cn_ops import __version__
-from cn_ops.errors import RUN_AGAIN, OperationFailed, VerificationFailed, saying
+from cn_ops.errors import RUN_AGAIN, OperationFailed, OpsError, VerificationFailed, saying
 from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
@@ -54,8 +53,6 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
             _require_whole(operation)
-            # Before anything is made: a journal that cannot be understood, of any stack, ends this.
-            needed = dumps_on_record(operation.settings.state)
             began = clock()
             _require_newest(operation, began)
         with draft(settings.directory, settings.prefix, began) as made:
@@ -64,7 +61,7 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             with operation.phases.phase("publish") as step:
                 dump = made.publish(manifest, fingerprint)
                 step.detail = dump.name
-        decisions = _prune(operation, made.id, needed)
+        decisions = _prune(operation, made.id)
     generation = Generation(made.id, dump, made.path(".manifest.json"), GenerationState.COMPLETE, manifest)
     return BackupResult(generation, manifest, dump, operation.phases.done, decisions, operation.phases.warnings)
 
@@ -186,9 +183,16 @@ def _globals(operation: Operation, made: Draft) -> Globals | None:
     return Globals(made.globals, passwords)
 
 
-def _prune(operation: Operation, new: str, needed: Collection[Path]) -> tuple[Decision, ...]:
+def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:
     settings = operation.settings.backup
     with operation.phases.phase("prune") as step:
+        try:
+            needed = dumps_on_record(operation.settings.state)
+        except OpsError as error:
+            # Another stack's, for this one's own was read before: which dumps it needs is not known.
+            operation.phases.warn(f"nothing is pruned: {error.message}; {error.hint}")
+            step.skip("a journal cannot be understood")
+            return ()
         with saying(f"the new generation {new} is complete; not all of the old ones were removed", RUN_AGAIN):
             retention = prune(settings, policy(settings), needed=needed)
         decisions = retention.decisions

@@ -117,7 +117,7 @@ def require_live(operation: Operation) -> None:
     elif not is_valid(operation, database):
         problem = "is what an interrupted DROP DATABASE has left"
     elif is_empty(operation, database):
-        problem = "is empty"
+        problem = "is empty (if that is right, drop them with psql)"
     else:
         return
     raise MissingError(
@@ -154,10 +154,14 @@ def newest_previous(operation: Operation) -> str:
     """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
     there = databases_beside(operation, Beside.PREVIOUS)
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        # What an interrupted drop has left keeps its name; and half a database is nothing to go back to.
-        previous = [
-            name for name in there if db.is_valid(connection, name) and not db.is_unfinished(connection, name)
-        ]
+        # What an interrupted drop has left keeps its name.
+        previous = [name for name in there if db.is_valid(connection, name)]
+        if previous and db.is_unfinished(connection, previous[0]):
+            raise UsageError(
+                f"{previous[0]!r}, replaced by the last restore, was half restored itself",
+                state="nothing was changed",
+                hint="restore a generation instead; if you want that one: COMMENT ON DATABASE … IS NULL, then --undo",
+            )
     if not previous:
         raise UsageError(
             f"no earlier restore of {operation.database!r} can be undone: no previous database is there",

@@ -73,7 +73,6 @@ def end_left_sessions(operation: Operation) -> None:
 
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
     operation.stack.start_postgres()
-    end_left_sessions(operation)
     if is_another_cluster(operation, recorded):
         finished(operation)
         operation.phases.warn(
@@ -81,11 +80,16 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             f"restored here, `inv restore --dump={shlex.quote(recorded.dump)}` does it"
         )
         return "left the databases of another cluster alone"
-    with (
-        folder_lock(operation.settings.backup.directory, operation.name),  # nobody may prune the dump now
-        server_lock(operation.stack, recorded.database),
-    ):
-        return _heal_beside(operation, recorded) if recorded.incoming else _heal_in_place(operation, recorded)
+    with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
+        # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
+        state = settle(operation)
+        if recorded.incoming and not speaks_of(operation, recorded):
+            finished(operation)
+            return state
+        with server_lock(operation.stack, recorded.database):
+            end_left_sessions(operation)
+            heal_it = _heal_beside if recorded.incoming else _heal_in_place
+            return heal_it(operation, recorded)
 
 
 def _heal_in_place(operation: Operation, recorded: Recreation) -> str:
@@ -105,11 +109,7 @@ def _heal_in_place(operation: Operation, recorded: Recreation) -> str:
 
 
 def _heal_beside(operation: Operation, recorded: Recreation) -> str:
-    """Finish or drop what came in; restore what was not whole before, and only that."""
-    state = settle(operation)
-    if not speaks_of(operation, recorded):
-        finished(operation)
-        return state
+    """Restore what was not whole before."""
     refuse_writers(operation, recorded)
     _require_dump(operation, recorded)
     made = restore_incoming(operation, recorded, lambda _: None)

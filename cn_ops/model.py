@@ -204,10 +204,12 @@ class Catalogue:
         return tuple(one for one in self.generations if one.state is GenerationState.PROVEN)
 
     def of(self, database: str, cluster: str | None) -> Catalogue:
-        """Return what there is of a database; where there is any of this cluster, only that."""
-        alike = [one for one in self.generations if one.manifest and one.manifest.database == database]
+        """Return what there is of a database, or may be; where a complete one is of this cluster, only its own."""
+        alike = [one for one in self.generations if one.manifest is None or one.manifest.database == database]
+        found = Catalogue(self.directory, tuple(alike), self.foreign)
         own = [one for one in alike if one.manifest and one.manifest.system_identifier == cluster]
-        return Catalogue(self.directory, tuple(own or alike), self.foreign)
+        of_cluster = Catalogue(self.directory, tuple(own), self.foreign)
+        return of_cluster if of_cluster.complete else found
 
     @property
     def passed_over(self) -> tuple[Generation, ...]:

@@ -54,7 +54,7 @@ def verify_recreated(operation: Operation, recorded: Recreation, said: Callable[
     with saying(unproven, "mend the cause; then `inv heal` proves it"):
         comparison = verify(operation, recorded, said, state=state, hint=hint)
         with session(operation.stack, maintenance_database(recorded.database)) as connection:
-            alter.mark_unfinished(connection, recorded.database, unfinished=False)
+            alter.finish(connection, recorded.database)
     return comparison
 
 
@@ -79,8 +79,7 @@ def _drop_and_create(operation: Operation, wanted: Recreation) -> Recreation:
             pass
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
         alter.drop(connection, wanted.database)
-        alter.create(connection, wanted.database, wanted.properties)
-        alter.mark_unfinished(connection, wanted.database, unfinished=True)
+        alter.create_unfinished(connection, wanted.database, wanted.properties)
         made = db.identity(connection, wanted.database).database_oid
     recorded = replace(wanted, new_oid=made)
     operation.intend(recreating=recorded)

@@ -217,7 +217,8 @@ def refuse_another_s(operation: Operation) -> None:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and is still on record",
             state="nothing was changed",
-            hint="`inv heal` brings that to its end; then run this again",
+            hint=f"`inv heal` brings that to its end; if it cannot, restore {recorded.database!r} by name, with the "
+            f"settings that it had, or remove {operation.journal.path}",
         )
 
 

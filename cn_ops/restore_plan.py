@@ -86,7 +86,7 @@ def require_server(operation: Operation) -> None:
 
 def _warn_of_passed_over(operation: Operation) -> None:
     settings = operation.settings.backup
-    for one in read_catalogue(settings.directory, settings.prefix).passed_over:
+    for one in read_catalogue(settings.directory, settings.prefix).of(operation.database, None).passed_over:
         operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
 
 

@@ -46,18 +46,26 @@ class CheckedSource:
 
 
 def find_source(
-    settings: BackupSettings, wanted: str, cwd: Path, *, database: str = "", cluster: str | None = None
+    settings: BackupSettings,
+    wanted: str,
+    cwd: Path,
+    *,
+    database: str = "",
+    cluster: str | None = None,
+    or_any: bool = False,
 ) -> Source:
     """Find what `--dump` names: `latest`, a generation's id, or a path.
 
     `latest` and its like are of ``database`` (empty: of any), for the folder may be shared, and of ``cluster`` where
-    there is one of it. Raises ``UsageError`` naming what there is.
+    there is one of it; ``or_any`` takes another's where there is none. Raises ``UsageError`` naming what there is.
     """
     catalogue = read_catalogue(settings.directory, settings.prefix)
     own = catalogue.of(database, cluster) if database and wanted in CHOSEN else catalogue
+    if or_any and not own.complete:
+        own = catalogue
     if catalogue.complete and not own.complete:
         raise UsageError(
-            f"no generation in {catalogue.directory} is of the database {database!r}",
+            f"no complete generation in {catalogue.directory} is of the database {database!r}",
             state="nothing was changed",
             hint=f"make one: `inv backup`; if you mean another's: --dump={catalogue.complete[0].id}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -79,10 +80,14 @@ def create(connection: psycopg.Connection, database: str, wanted: DatabaseProper
         connection.execute(statement)
 
 
-def mark_unfinished(connection: psycopg.Connection, database: str, *, unfinished: bool) -> None:
-    """Mark a database as half restored, or no longer: its comment is seen from every machine, and goes with it."""
-    own = own_comment(connection, database)
-    text = f"{UNFINISHED}{own or ''}" if unfinished else own
+def create_unfinished(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
+    """Make a database that is marked as half restored: its comment is seen from every machine, and goes with it."""
+    create(connection, database, replace(wanted, comment=f"{UNFINISHED}{wanted.comment or ''}"))
+
+
+def finish(connection: psycopg.Connection, database: str) -> None:
+    """Take that mark off a database."""
+    text = own_comment(connection, database)
     connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(text)))
 
 

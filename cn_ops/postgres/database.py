@@ -71,12 +71,14 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
 
 def is_unfinished(connection: psycopg.Connection, database: str) -> bool:
     """Whether a restore has made this database anew and not proven it yet."""
-    return (_comment(connection, database) or "").startswith(UNFINISHED)
+    query = "SELECT starts_with(shobj_description(oid, 'pg_database'), %s) FROM pg_database WHERE datname = %s"
+    return bool(_value(connection, query, UNFINISHED, database))
 
 
 def own_comment(connection: psycopg.Connection, database: str) -> str | None:
     """Return a database's comment, without our mark."""
-    return (_comment(connection, database) or "").removeprefix(UNFINISHED) or None
+    query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+    return str(_value(connection, query, database) or "").removeprefix(UNFINISHED) or None
 
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
@@ -236,13 +238,6 @@ def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str,
         (database,),
     ).fetchall()
     return tuple((str(role), str(item)) for role, item in rows)
-
-
-def _comment(connection: psycopg.Connection, database: str) -> str | None:
-    found = _value(
-        connection, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", database
-    )
-    return None if found is None else str(found)
 
 
 def _value(connection: psycopg.Connection, query: str, *arguments: object) -> object:

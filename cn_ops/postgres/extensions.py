@@ -40,14 +40,24 @@ def offers(connection: psycopg.Connection) -> dict[str, Offer]:
 def make_older(connection: psycopg.Connection, wanted: Iterable[Extension]) -> None:
     """Make the extensions that a dump's CREATE EXTENSION IF NOT EXISTS would make in another version than theirs.
 
-    One that cannot be made so, such as one that needs another first, is left to the dump: the comparison names it.
+    Those that they need come first. What cannot be made so is left to the dump, and the comparison names it.
     """
     offered = offers(connection)
-    for one in wanted:
-        offer = offered.get(one.name)
-        if offer and one.version != offer.default and one.version == offer.version_for(one):
-            statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {}")
-            with suppress(psycopg.Error):
-                connection.execute(
-                    statement.format(sql.Identifier(one.name), sql.Identifier(one.schema), sql.Literal(one.version))
-                )
+    todo = [
+        one
+        for one in wanted
+        if one.name in offered and one.schema in _SCHEMAS and one.version in offered[one.name].versions
+    ]
+    if all(one.version == offered[one.name].default for one in todo):
+        return
+    while made := [one for one in todo if _made(connection, one)]:
+        todo = [one for one in todo if one not in made]
+
+
+def _made(connection: psycopg.Connection, wanted: Extension) -> bool:
+    """Make an extension in its version; return whether that could be done."""
+    names = sql.Identifier(wanted.name), sql.Identifier(wanted.schema), sql.Literal(wanted.version)
+    with suppress(psycopg.Error):
+        connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {}").format(*names))
+        return True
+    return False

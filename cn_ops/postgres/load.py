@@ -20,6 +20,7 @@ from cn_ops.postgres.objects import FRESH_EXTENSION, NO_PUBLIC_SCHEMA
 from cn_ops.postgres.session import dbname, server_settings, session
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
+from cn_ops.stack.base import own_sessions
 
 # No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
 RESTORE_FLAGS = ("--exit-on-error", "--no-password")
@@ -178,11 +179,13 @@ def _for_scratch(text: bytes) -> bytes:
 def end_tool_sessions(connection: psycopg.Connection) -> int:
     """End the sessions of client tools that a killed command left behind; return how many there were.
 
-    Only for the one that holds the stack's lock: whoever lives on then, such as `inv compare`, changes nothing.
+    Only for the one that holds the stack's lock: whoever lives on then, such as `inv compare`, changes nothing. Of
+    another machine's commands nobody here can tell whether they live.
     """
     rows = connection.execute(
-        "SELECT pid, split_part(application_name, '-', 3) FROM pg_stat_activity"
-        " WHERE application_name ~ '^cn-ops-[0-9]+-' AND usename = current_user AND pid <> pg_backend_pid()"
+        "SELECT pid, split_part(application_name, '-', 4) FROM pg_stat_activity"
+        " WHERE starts_with(application_name, %s) AND usename = current_user AND pid <> pg_backend_pid()",
+        (own_sessions(),),
     ).fetchall()
     left = [pid for pid, maker in rows if not Path(f"/proc/{maker}").exists()]
     for pid in left:

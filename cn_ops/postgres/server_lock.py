@@ -14,6 +14,14 @@ from cn_ops.stack import Server
 
 # The server takes a moment to notice that a command before this one has ended, or was killed.
 PATIENCE = "2s"
+# Of a machine that lost its power, the server hears nothing: it is to ask after a minute, and not after two hours.
+SETTINGS = {
+    "idle_session_timeout": "0",
+    "lock_timeout": PATIENCE,
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 
 
 @contextmanager
@@ -25,7 +33,7 @@ def server_lock(server: Server, database: str, *, shared: bool = False) -> Itera
     where = maintenance_database(database)
     parameters = server.conninfo(where)
     with explained(parameters["user"], where):
-        connection = connected(parameters, {"idle_session_timeout": "0", "lock_timeout": PATIENCE})
+        connection = connected(parameters, SETTINGS)
     # Only closed, for that cannot fail: a server that has gone meanwhile is the block's own matter.
     with closing(connection):
         with explained(parameters["user"], where):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -30,7 +33,14 @@ SCRATCH_SETTINGS: dict[str, str] = {
 
 def tool_session() -> str:
     """Return a name for a client tool's session, by which it can be ended when its maker has been killed."""
-    return f"cn-ops-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    return f"{own_sessions()}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+@cache
+def own_sessions() -> str:
+    """Return how the names begin of sessions whose makers' process ids are of this machine, or this container."""
+    here = f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    return f"cn-ops-{hashlib.sha256(here.encode()).hexdigest()[:8]}-"
 
 
 class Server(Protocol):

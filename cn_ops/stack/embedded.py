@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,6 @@ from urllib.parse import quote
 from cn_ops import process
 from cn_ops.application import wait_healthy
 from cn_ops.errors import MissingError, OperationFailed, UsageError
-from cn_ops.files import private_folder
 from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, Running
 from cn_ops.settings import Settings
@@ -50,8 +51,9 @@ class EmbeddedStack(LocalTools):
     @property
     def name(self) -> str:
         """One elsewhere than in the state folder has its own: its journal is about its own databases."""
-        is_default = self._layout.home == (self._all_settings.state / "embedded").resolve()
-        return "embedded" if is_default else f"embedded-{self._layout.digest}"
+        where = os.path.relpath(self._layout.home, self._all_settings.state.resolve())
+        # As seen from here: a project's folder may be moved, with the cluster in it.
+        return "embedded" if where == "embedded" else f"embedded-{hashlib.sha256(os.fsencode(where)).hexdigest()[:8]}"
 
     @property
     def base_url(self) -> str:
@@ -238,11 +240,11 @@ class EmbeddedStack(LocalTools):
         where = self._layout
         if where.has_cluster and not where.scratch_marker.exists():
             raise UsageError(
-                f"the scratch server's place is taken: {where.home} holds a cluster that is not one",
+                f"the scratch server's place {where.home} is taken: the cluster in {where.data} is not one",
                 state="nothing was changed",
-                hint="set stack.embedded.directory of one of the two to another folder",
+                hint="set stack.embedded.directory of one of the two to another folder, or remove what nobody uses",
             )
-        private_folder(where.home)
+        where.make()
         where.scratch_marker.touch(mode=0o600)
 
     def _require_server(self) -> None:

@@ -73,6 +73,7 @@ class Cluster:
         self.layout.require_own_data()
         self.layout.make()
         if not self.layout.has_cluster:
+            self._require_no_rest()
             self._initialise()
         self._check_major()
         self._end_orphans()
@@ -205,6 +206,15 @@ class Cluster:
             configuration.write(CONFIGURATION.format(port=PORT) + self._configuration)
         self.layout.fresh_marker.touch(mode=0o600)
         aside.rename(self.layout.data)
+
+    def _require_no_rest(self) -> None:
+        with suppress(FileNotFoundError):
+            if any(self.layout.data.iterdir()):
+                raise MissingError(
+                    f"{self.layout.data} has no PG_VERSION: it is the rest of a data directory",
+                    state="nothing was started",
+                    hint="bring that file back, or remove the rest: `inv stack.down --volumes`",
+                )
 
     def _check_major(self) -> None:
         made_by = (self.layout.data / "PG_VERSION").read_text().strip()

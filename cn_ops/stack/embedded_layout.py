@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,11 +40,6 @@ class Layout:
     area: Path
     cluster: Path
     account: str | None
-
-    @property
-    def digest(self) -> str:
-        """What tells the cluster of this folder from others."""
-        return _digest(self.home)
 
     @property
     def data(self) -> Path:
@@ -73,7 +69,7 @@ class Layout:
     @property
     def scratch_marker(self) -> Path:
         """Exists in the folder of a throwaway cluster, and of no other."""
-        return self.home / "scratch"
+        return self.cluster / "scratch"
 
     @property
     def small_disk(self) -> Path:
@@ -120,14 +116,16 @@ class Layout:
 
         Raises ``UsageError`` when somebody else's files are where the data directory would be.
         """
-        self.require_own_data()
+        if self.account is None:  # else it is in a folder that only we use
+            self.require_own_data()
         release(self.small_disk)
-        # Under a name that says so: killed in the middle, half a data directory is known for what it is.
-        removed = self.cluster / "initdb-removed"
-        shutil.rmtree(removed, ignore_errors=True)
         if self.data.exists():
-            self.data.rename(removed)
-        shutil.rmtree(removed, ignore_errors=True)
+            # Under a name that says so: killed in the middle, half a data directory is known for what it is.
+            removed = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.cluster))
+            linked = self.data.resolve() if self.data.is_symlink() else None
+            self.data.rename(removed / "data")
+            for folder in (removed, *([linked] if linked else [])):
+                shutil.rmtree(folder, ignore_errors=True)
         self.server_log.unlink(missing_ok=True)
         shutil.rmtree(self.area, ignore_errors=True)
         for left in (*self.home.glob("initdb-*"), *self.home.glob(f"{FOLDER_PREFIX}*")):
@@ -141,7 +139,8 @@ class Layout:
 
     def require_own_data(self) -> None:
         """Raise ``UsageError`` when there is something in the place of the data directory, and it is no cluster."""
-        if not self.has_cluster and self.data.is_dir() and any(self.data.iterdir()):
+        is_of_one = self.has_cluster or any((self.data / name).exists() for name in ("base", "global"))
+        if not is_of_one and self.data.is_dir() and any(self.data.iterdir()):
             raise UsageError(
                 f"{self.data} is no data directory of PostgreSQL",
                 state="nothing in it was touched",
@@ -157,16 +156,13 @@ def area_home(area: Path) -> Path | None:
         return None
 
 
-def _digest(home: Path) -> str:
-    return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-
-
 def layout(home: Path) -> Layout:
     """Return where the cluster of ``home`` lives for the current user."""
     # The server reports real paths: a link on the way would hide a running one.
     home = home.resolve()
     uid = os.geteuid()
-    areas = [area.resolve() / f"cn-ops-{uid}-{_digest(home)}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    areas = [area.resolve() / f"cn-ops-{uid}-{digest}" for area in AREAS if os.access(area, os.W_OK | os.X_OK)]
     if not areas:
         raise MissingError(
             "neither /var/tmp nor /tmp can be written to", hint="the server's socket needs one of them"

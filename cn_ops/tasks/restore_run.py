@@ -40,6 +40,7 @@ def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
         back, undone = newest_previous(operation), None  # before a writer is stopped for nothing
         if not dry_run:
             heal(operation)
+            back = newest_previous(operation)
             confirmed(operation, f"undoing replaces the database {operation.database!r} by {back!r}", yes=yes)
             back, undone = undo_restore(operation)
     if as_json:

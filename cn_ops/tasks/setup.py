@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cn_ops.errors import UsageError
+from cn_ops.errors import SettingsError, UsageError
 from cn_ops.operation import Operation, operation
 from cn_ops.phases import Phases
 from cn_ops.report.progress import Progress
@@ -42,13 +42,22 @@ class Prepared:
             yield held
 
 
+def _loaded(stack: str, over: Options) -> Loaded:
+    """Load the settings; where they name that stack themselves, what they say of it counts."""
+    cwd = Path.cwd()
+    if stack:
+        with suppress(SettingsError):  # the option may be what mends them
+            found = load(cwd, os.environ, over)
+            if found.settings.stack.kind == stack:
+                return found
+        over = {"stack.kind": ("--stack", stack), **over}
+    return load(cwd, os.environ, over)
+
+
 @contextmanager
 def prepared(stack: str = "", over: Options = NO_OPTIONS) -> Iterator[Prepared]:
     """Load the settings; `--stack` and other options, by the path of their setting, go over them."""
-    loaded = load(Path.cwd(), os.environ, over)
-    if stack and loaded.settings.stack.kind != stack:  # else the settings name it, and speak of it
-        loaded = load(Path.cwd(), os.environ, {"stack.kind": ("--stack", stack), **over})
-    loaded = with_server(loaded, os.environ)
+    loaded = with_server(_loaded(stack, over), os.environ)
     with Progress(stderr_console()) as progress:
         for warning in loaded.warnings:
             progress.warned(warning)

@@ -35,13 +35,14 @@ def chosen(settings: Settings, stack: Stack, dump: str, days: int | None, *, eve
     if not every:
         if days is not None:
             raise UsageError("--older-than goes with --all", state="nothing was changed")
-        return (_of_stack(settings, stack, dump),)
+        # On a machine that only verifies, the settings may name no database.
+        return (_of_stack(settings, stack, dump, or_any=True),)
     catalogue = read_catalogue(settings.backup.directory, settings.backup.prefix)
     older_than = None if days is None else timedelta(days=days)
     return tuple(Source(one.dump, one) for one in due(catalogue.complete, older_than, datetime.now(UTC)))
 
 
-def _of_stack(settings: Settings, stack: Stack, dump: str) -> Source:
+def _of_stack(settings: Settings, stack: Stack, dump: str, *, or_any: bool = False) -> Source:
     """Find what `--dump` names; `latest` and its like are of this stack's database, and of its cluster."""
     database, cluster = settings.stack.postgres.database, None
     # A server that is lost is no reason not to prove a backup.
@@ -49,7 +50,7 @@ def _of_stack(settings: Settings, stack: Stack, dump: str) -> Source:
         if dump in CHOSEN and settings.stack.postgres.service in stack.running():
             with session(stack, maintenance_database(database)) as connection:
                 cluster = system_identifier(connection)
-    return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster)
+    return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster, or_any=or_any)
 
 
 def run_verify(ready: Prepared, stack: Stack, sources: Sequence[Source]) -> tuple[VerifyResult, ...]:

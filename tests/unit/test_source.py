@@ -38,6 +38,9 @@ def test_latest_is_of_the_database_and_of_its_cluster_where_there_is_one(
     }
     assert list(found.values()) == [own, newer, newer, other, other]
     assert find_source(settings, NEWEST, tmp_path, database="cn").path == other, "one that is named is taken"
+    assert find_source(settings, "latest", tmp_path, database="third", or_any=True).path == other
+    (settings.directory / own.name).write_bytes(b"cut")
+    assert find_source(settings, "latest", tmp_path, database="cn", cluster="7").path == newer
     with pytest.raises(UsageError, match="of the database 'third'") as failed:
         find_source(settings, "latest", tmp_path, database="third")
     assert NEWEST in failed.value.hint

@@ -17,6 +17,7 @@ from cn_ops import __version__
 from cn_ops.errors import LockHeld, MissingError, OperationFailed, OpsError, VerificationFailed
 from cn_ops.generations import Draft, read_catalogue
 from cn_ops.manifest import read_manifest
+from cn_ops.model import Status
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node, content
@@ -74,6 +75,20 @@ def test_database_that_another_machine_replaces_is_not_backed_up(site: Node) -> 
     assert site.backup_files() == set()
     with server_lock(site.stack, site.database, shared=True):
         assert back_up(site).dump.exists()
+
+
+def test_journal_of_another_stack_that_cannot_be_understood_stops_pruning_and_no_backup(site: Node) -> None:
+    site.change({"backup": {"generations": 1}})
+    older = back_up(site)
+    (site.settings.state / "compose-other.journal.json").write_text("{}")
+    result = back_up(site)
+    assert result.dump.exists()
+    assert older.dump.exists()
+    assert any("nothing is pruned" in one and "compose-other" in one for one in result.warnings)
+    assert [one.status for one in result.phases if one.name == "prune"] == [Status.SKIPPED]
+    (site.settings.state / "compose-other.journal.json").unlink()
+    back_up(site)
+    assert not older.dump.exists()
 
 
 def test_times_in_the_manifest_are_utc_and_in_order(site: Node) -> None:

@@ -38,6 +38,14 @@ def test_older_version_comes_back(either_way: Node) -> None:
     assert not any("hstore" in one for one in (*result.stripped, *result.warnings))
 
 
+def test_older_version_comes_back_with_what_it_needs(site: Node) -> None:
+    site.rows("CREATE EXTENSION cube; CREATE EXTENSION earthdistance VERSION '1.1'")
+    back_up(site)
+    result = bring_back(site)
+    assert site.rows(VERSIONS.replace("hstore", "earthdistance")) == [("1.1",)]
+    assert result.stripped == ()
+
+
 def test_older_version_in_a_schema_that_the_dump_makes_is_told_as_left_out(site: Node) -> None:
     site.rows("CREATE SCHEMA apart; CREATE EXTENSION hstore SCHEMA apart VERSION '1.7'")
     back_up(site)

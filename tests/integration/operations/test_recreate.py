@@ -204,7 +204,16 @@ def test_half_restored_database_that_was_replaced_is_nothing_to_go_back_to(left:
     assert bring_back(left.site).previous
     refused = left.site.run("restore", "--undo", "--yes")
     assert refused.returncode == ExitCode.USAGE
+    assert "was half restored itself" in refused.stderr
     assert left.site.content() == left.before
+
+
+def test_healing_that_makes_nothing_anew_does_not_wait_for_a_backup(left: Left) -> None:
+    """As of a restore beside that was killed: the live database is whole, and its writers are to run again."""
+    left.record(replace(left.plan, incoming=f"{left.site.database}__incoming_20261124-030000"))
+    with server_lock(left.site.stack, left.site.database, shared=True):
+        assert heal_it(left.site)
+    assert (left.site.content(), left.site.journal) == (left.before, None)
 
 
 def test_needed_dump_is_known_however_it_is_spelt(left: Left) -> None:

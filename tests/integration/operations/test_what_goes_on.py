@@ -129,6 +129,14 @@ def test_what_another_machine_restores_is_not_dropped(site: Node) -> None:
     assert beside_it(site, Beside.PREVIOUS) == ()
 
 
+def test_tool_of_another_machine_is_not_ended(site: Node) -> None:
+    """Whether its maker lives, its process id does not tell here."""
+    with closing(connected(site.stack, site.database)) as theirs, connected(site.stack, "postgres") as looking:
+        theirs.execute("SET application_name = 'cn-ops-00000000-999999999-0123456789ab'")
+        assert end_tool_sessions(looking) == 0
+        assert theirs.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_tool_of_a_command_that_lives_is_not_ended_and_that_of_a_dead_one_is(site: Node) -> None:
     """As of an `inv compare` on docker compose, whose tools bear a name, while a backup begins."""
     mine = tool_session()

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,34 @@ print(mine.read_text())
     *refused, text = done.stdout.splitlines()
     assert refused == [f"{mine.parent} is no data directory of PostgreSQL"] * 2
     assert text == "mine"
+
+
+def test_rest_of_a_data_directory_is_named_and_can_be_removed(someone: OrdinaryUser, tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from cn_ops.errors import MissingError
+from cn_ops.settings import Settings
+from cn_ops.stack.embedded import EmbeddedStack
+stack = EmbeddedStack(Settings(state=Path(sys.argv[1])))
+stack.start_postgres()
+stack.stop([stack._postgres.service])
+(stack._layout.data / "PG_VERSION").unlink()
+try:
+    stack.start_postgres()
+except MissingError as error:
+    print(error.message)
+stack.down(volumes=True)
+stack.start_postgres()
+stack.down(volumes=True)
+print(stack._layout.data.exists())
+"""
+    mine = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    for done in (someone.run(program, str(someone.home / "rest")), mine):
+        assert done.returncode == 0, done.stderr
+        said, is_left = done.stdout.splitlines()
+        assert "it is the rest of a data directory" in said
+        assert is_left == "False"
 
 
 def test_backups_in_the_cluster_s_own_folder_are_refused(tmp_path: Path) -> None:
