@@ -17,7 +17,7 @@ from cn_ops import drill_recovery as recovery
 from cn_ops.drill_phases import DrillOptions, Measured
 from cn_ops.errors import RUN_AGAIN, Interrupted, OperationFailed, OpsError
 from cn_ops.faults import Scenario
-from cn_ops.files import explained
+from cn_ops.files import refused
 from cn_ops.heal import heal
 from cn_ops.http_probes import ask_probes
 from cn_ops.late_writes import late_writer
@@ -102,7 +102,7 @@ def _failed(operation: Operation, error: BaseException) -> OpsError:
     LOG.error("the drill failed", exc_info=error)
     failure = error if isinstance(error, OpsError) else OperationFailed(f"unexpected: {error!r}", hint="see the log")
     if isinstance(error, OSError):
-        failure = explained(error, Path(str(error.filename or "a file")), "use")
+        failure = refused(error)
     if isinstance(error, KeyboardInterrupt):
         failure = Interrupted("interrupted")
     with suppress(OpsError):

@@ -35,6 +35,11 @@ def explained(error: OSError, path: Path, doing: str) -> OpsError:
     return OperationFailed(message, hint="see what is wrong with that file or its disk, then run it again")
 
 
+def refused(error: OSError) -> OpsError:
+    """Turn a refusal of the operating system's into an error for people, where nobody knows what it was about."""
+    return explained(error, Path(str(error.filename or "a file")), "use")
+
+
 def private_folder(path: Path) -> Path:
     """Make a folder that only its owner can enter, and leave one that exists as it is."""
     if not path.is_dir():

@@ -194,7 +194,7 @@ def remove_left_behind(directory: Path, prefix: str) -> None:
     for path in sorted(directory.glob(".*.partial")):
         if found := own.fullmatch(path.name):
             with suppress(OSError), left_behind(path):
-                if found[found.re.groups] == MANIFEST_SUFFIX:
+                if found[2] == MANIFEST_SUFFIX:
                     _remove_marked(path, path.with_name(found[1]))
                 else:
                     path.unlink()

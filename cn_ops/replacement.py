@@ -83,7 +83,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         else:
             properties = db.default_properties(connection, connection.info.user)
         expected = read_fingerprint(source.generation.manifest_file) if source.generation else None
-        needs_roles = expected is not None and is_beside and (settings.owners or settings.privileges)
+        needs_roles = is_beside and (settings.owners or settings.privileges)
         in_it = [role.name for role in expected.roles] if expected and needs_roles else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
@@ -203,16 +203,14 @@ def speaks_of(operation: Operation, recorded: Recreation) -> bool:
 
 def unfinished(operation: Operation) -> Recreation | None:
     """Return the record of a live database that a drill or a killed restore has left not whole, if it is one."""
-    left = operation.journal.read()
-    recorded = left.recreating if left else None
+    recorded = _on_record(operation)
     is_about = recorded is not None and recorded.database == operation.database
     return recorded if recorded and is_about and speaks_of(operation, recorded) else None
 
 
 def refuse_another_s(operation: Operation) -> None:
     """Raise ``OperationFailed`` while another database's restore is on record: this one would take its place."""
-    left = operation.journal.read()
-    recorded = left.recreating if left else None
+    recorded = _on_record(operation)
     if recorded and recorded.database != operation.database:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and is still on record",
@@ -220,6 +218,11 @@ def refuse_another_s(operation: Operation) -> None:
             hint=f"`inv heal` brings that to its end; if it cannot, restore {recorded.database!r} by name, with the "
             f"settings that it had, or remove {operation.journal.path}",
         )
+
+
+def _on_record(operation: Operation) -> Recreation | None:
+    left = operation.journal.read()
+    return left.recreating if left else None
 
 
 def oid_of(operation: Operation, database: str) -> int | None:

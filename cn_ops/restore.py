@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
 from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
-from cn_ops.files import explained
+from cn_ops.files import refused
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
 from cn_ops.heal import end_left_sessions
@@ -145,7 +145,7 @@ def report_comparison(step: Step, comparison: Comparison | None) -> None:
 def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt, before: int | None) -> OpsError:
     """Put back what can be put back, and say what everything is in."""
     if isinstance(error, OSError):
-        error = explained(error, Path(error.filename or "a file"), "use")
+        error = refused(error)
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):

@@ -22,10 +22,13 @@ class Offer:
     default: str
     versions: tuple[str, ...]
 
+    def has(self, wanted: Extension) -> bool:
+        """Whether an empty database can be given this extension in its own version and schema."""
+        return wanted.version in self.versions and wanted.schema in _SCHEMAS
+
     def version_for(self, wanted: Extension) -> str:
         """Return the version that a restored database will have."""
-        has_it = wanted.version in self.versions and wanted.schema in _SCHEMAS
-        return wanted.version if has_it else self.default
+        return wanted.version if self.has(wanted) else self.default
 
 
 def offers(connection: psycopg.Connection) -> dict[str, Offer]:
@@ -43,11 +46,7 @@ def make_older(connection: psycopg.Connection, wanted: Iterable[Extension]) -> N
     Those that they need come first. What cannot be made so is left to the dump, and the comparison names it.
     """
     offered = offers(connection)
-    todo = [
-        one
-        for one in wanted
-        if one.name in offered and one.schema in _SCHEMAS and one.version in offered[one.name].versions
-    ]
+    todo = [one for one in wanted if one.name in offered and offered[one.name].has(one)]
     if all(one.version == offered[one.name].default for one in todo):
         return
     while made := [one for one in todo if _made(connection, one)]:

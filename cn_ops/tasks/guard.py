@@ -77,12 +77,9 @@ def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
 
 def _refused(error: OSError) -> OpsError:
     """Say what the operating system has refused: a full or failing disk is nobody's bug."""
-    from pathlib import Path
+    from cn_ops.files import refused
 
-    from cn_ops.files import explained
-
-    where = Path(str(error.filename or "a file"))
-    return explained(error, where, "use").with_state("it failed on the way: see `inv stack.status`")
+    return refused(error).with_state("it failed on the way: see `inv stack.status`")
 
 
 def _bug(error: Exception) -> OpsError:
@@ -95,12 +92,10 @@ def _bug(error: Exception) -> OpsError:
 
 
 def _leave_quietly() -> NoReturn:
-    """Whoever read our output has gone: nothing more is to be said, the interpreter's own flush included."""
-    import os
-    from pathlib import Path
+    """Whoever read our output has gone: nothing more is to be said."""
+    from cn_ops.tasks.show import silence
 
-    with Path(os.devnull).open("w") as nothing:
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    silence(sys.stdout)
     raise Exit(code=int(ExitCode.FAILED))
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 
@@ -23,8 +23,13 @@ class Onlooker(Console):
     def on_broken_pipe(self) -> None:
         """Say nothing more."""
         self.quiet = True
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), sys.stderr.fileno())
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let nothing more reach a stream whose reader has gone, the interpreter's own flush included."""
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
 
 
 def stdout_console() -> Console:
