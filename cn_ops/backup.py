@@ -48,8 +48,9 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     settings = operation.settings.backup
     operation.require_server()
     check_tools(operation.stack, restoring=False)
-    with folder_lock(settings.directory, operation.name), ExitStack() as held:
+    with ExitStack() as held:
         with saying(NOTHING_MADE, RUN_AGAIN):
+            held.enter_context(folder_lock(settings.directory, operation.name))
             held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
             _require_whole(operation)

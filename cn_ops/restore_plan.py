@@ -137,6 +137,10 @@ def _warn_of_writers(operation: Operation) -> None:
 def _check_scripts(operation: Operation) -> None:
     """Raise an ``OpsError`` for an SQL file that cannot be read: when it is its turn would be too late."""
     for script in operation.settings.restore.after:
+        if script.exists() and not script.is_file():  # opening a pipe would wait for whoever writes to it
+            raise UsageError(
+                f"{script} is not a regular file", state="nothing was changed", hint="name SQL files in restore.after"
+            )
         try:
             with script.open("rb"):
                 pass

@@ -91,6 +91,18 @@ def test_journal_of_another_stack_that_cannot_be_understood_stops_pruning_and_no
     assert not older.dump.exists()
 
 
+def test_folder_that_is_a_file_is_named_with_the_state_of_everything(site: Node) -> None:
+    older = back_up(site)
+    (site.folder / "a file").write_text("mine")
+    site.change({"backup": {"directory": str(site.folder / "a file")}})
+    with pytest.raises(OpsError, match="a file") as failed:
+        back_up(site)
+    assert "no generation was made" in failed.value.state
+    assert tells_everything(failed.value)
+    assert older.dump.exists()
+    assert (site.folder / "a file").read_text() == "mine"
+
+
 def test_times_in_the_manifest_are_utc_and_in_order(site: Node) -> None:
     before = datetime.now(UTC)
     manifest = back_up(site).manifest

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,21 @@ def test_sql_file_that_cannot_be_read_is_named_before_anything_is_touched(either
     assert tells_everything(failed.value)
     assert (site.content(), site.journal) == (before, None)
     assert beside_it(site, Beside.INCOMING) == ()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_named_before_anything_is_touched(
+    make: Callable[[Path], None], site: Node, tmp_path: Path
+) -> None:
+    """Whoever opens a pipe waits for its other end."""
+    back_up(site)
+    odd = tmp_path / "odd.sql"
+    make(odd)
+    site.change({"restore": {"after": [str(odd)]}})
+    with pytest.raises(UsageError, match=re.escape(f"{odd} is not a regular file")) as failed:
+        bring_back(site)
+    assert tells_everything(failed.value)
+    assert site.journal is None
 
 
 def test_sql_file_that_goes_meanwhile_leaves_a_record_that_healing_ends(new_site: NewSite) -> None:
