@@ -18,7 +18,6 @@ from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import (
     count_rows,
     is_superuser,
-    is_unfinished,
     may_read_passwords,
     server_version,
     size_bytes,
@@ -27,7 +26,7 @@ from cn_ops.postgres.database import (
 from cn_ops.postgres.dump import Globals, plan_dump, tool_version
 from cn_ops.postgres.fingerprint import until_quiet
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.postgres.session import maintenance_database, session
+from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot
 from cn_ops.postgres.tools import check_tools
 from cn_ops.prune import dumps_on_record, policy, prune
@@ -53,7 +52,6 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             held.enter_context(folder_lock(settings.directory, operation.name))
             held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
-            _require_whole(operation)
             began = clock()
             _require_newest(operation, began)
         with draft(settings.directory, settings.prefix, began) as made:
@@ -124,19 +122,6 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
             **dumped.described,
         )
         return manifest, fingerprint
-
-
-def _require_whole(operation: Operation) -> None:
-    """Raise ``OperationFailed`` for a database that a restore of another machine or folder has left half made."""
-    database = operation.database
-    with session(operation.stack, maintenance_database(database)) as connection:
-        if is_unfinished(connection, database):
-            raise OperationFailed(
-                f"the database {database!r} is half restored: a restore from another machine or folder has not ended",
-                state=NOTHING_MADE,
-                hint="`inv heal` there ends it, or `inv restore --dump=…` here replaces it; if it is what you want: "
-                "COMMENT ON DATABASE … IS NULL, or what it was",
-            )
 
 
 def _require_newest(operation: Operation, now: datetime) -> None:

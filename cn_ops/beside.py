@@ -2,6 +2,9 @@
 
 The live database keeps its name and content until its replacement is proven. The swap is one transaction:
 whoever connects finds the old database or the new one. The old one stays, under a name of its own.
+
+Where there is no room for two, the old one is dropped first, once the new one is made and still empty: nobody ever
+finds a half restored database under the live one's name, but for a while there is none of that name.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OpsError, UsageError, VerificationFailed
@@ -18,36 +22,60 @@ from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import fill, finished, is_another_cluster, is_empty, is_valid, oid_of, verify
+from cn_ops.replacement import (
+    fill,
+    finished,
+    is_another_cluster,
+    is_dump_there,
+    is_empty,
+    is_valid,
+    oid_of,
+    speaks_of,
+    verify,
+    wanted_fingerprint,
+    writers_state,
+)
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
     """Make the incoming database and fill it; return the record, which knows it by its oid.
 
-    After a failure ``settle`` drops the incoming database and leaves the live one as it is.
+    After a failure ``settle`` drops the incoming database and leaves the live one as it is. To drop that first, the
+    writers must be stopped.
     """
     # That of an earlier try is gone: killed before the new one is on record, it must be known by its name.
     wanted = replace(wanted, new_oid=None)
     operation.intend(recreating=wanted)
     said("create")
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
-        alter.create(connection, wanted.target, wanted.properties)
-        made = replace(wanted, new_oid=db.identity(connection, wanted.target).database_oid)
-    operation.intend(recreating=made)
-    fill(operation.stack, made, operation.settings.restore, said)
+        alter.create(connection, wanted.incoming, wanted.properties)
+        made = replace(wanted, new_oid=db.identity(connection, wanted.incoming).database_oid)
+        operation.intend(recreating=made)
+        if made.drop_first:
+            said("drop the old one")
+            alter.drop(connection, made.database)
+    fill(
+        *(operation.stack, made.incoming, Path(made.dump), operation.settings.restore, said),
+        owners=made.owners,
+        privileges=made.privileges,
+        fingerprint=wanted_fingerprint(made),
+    )
     return made
 
 
 def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Prove the incoming database; one that is not equal is kept for a look, and the live one goes on."""
-    # A live database that is not whole is restored by the next command, which begins anew.
-    until = " until the next command restores it again" if made.damaged else ""
-    state = f"the database {made.database!r} {_live_state(made)}; what came back is kept as {made.target!r}{until}"
+    live = _live_state(operation, made)
+    state = f"the database {made.database!r} {live}; what came back is kept as {made.incoming!r}"
+    hint = "look at it with `inv compare`, or restore another generation: `inv backups` lists them"
+    is_lost = speaks_of(operation, made)
+    if is_lost:
+        state += f" until the next command restores it again{writers_state(operation)}"
+        hint += "; if it is what you want, rename it to the live one's name with psql, then `inv heal`"
     try:
-        hint = "look at it with `inv compare`, or restore another generation: `inv backups` lists them"
         return verify(operation, made, said, state=state, hint=hint)
     except VerificationFailed:
-        if not made.damaged:
+        if not is_lost:
             finished(operation)
         raise
 
@@ -57,8 +85,7 @@ def swap(operation: Operation, made: Recreation) -> str | None:
 
     The writers are stopped.
     """
-    aside = str(made.previous)
-    return aside if exchange(operation, made.database, made.target, aside) else None
+    return made.previous if exchange(operation, made.database, made.incoming, made.previous) else None
 
 
 def is_swapped(operation: Operation, recorded: Recreation) -> bool:
@@ -75,22 +102,29 @@ def settle(operation: Operation) -> str:
     if left and left.closed:
         open_databases(operation, left.closed)
     recorded = left.recreating if left else None
-    if recorded is None or recorded.incoming is None:
+    if recorded is None:
         return ""
     if is_another_cluster(operation, recorded):
         finished(operation)
         return ""
-    swapped = is_swapped(operation, recorded)
-    if swapped and recorded.previous in _all_databases(operation):
-        rest_subscriptions(operation, recorded.previous)
-    # Another one of that name is somebody else's.
-    if not swapped and recorded.new_oid in (None, oid_of(operation, recorded.incoming)):
-        drop_beside(operation, [recorded.incoming])
-    if swapped or not recorded.damaged:
+    if is_swapped(operation, recorded):
+        has_old = recorded.previous in _all_databases(operation)
+        if has_old:
+            rest_subscriptions(operation, recorded.previous)
         finished(operation)
-    if swapped:
-        return f"the database {recorded.database!r} is the restored one, the old one is {recorded.previous!r}"
-    return f"the database {recorded.database!r} {_live_state(recorded)}"
+        kept = f", the old one is {recorded.previous!r}" if has_old else ""
+        return f"the database {recorded.database!r} is the restored one{kept}"
+    state = f"the database {recorded.database!r} {_live_state(operation, recorded)}"
+    is_lost = speaks_of(operation, recorded)
+    # Another one of that name is somebody else's.
+    if recorded.new_oid in (None, oid_of(operation, recorded.incoming)):
+        if is_lost and recorded.new_oid and not is_dump_there(recorded):
+            state += f"; its dump is gone or has changed, and what came back of it is kept as {recorded.incoming!r}"
+        else:
+            drop_beside(operation, [recorded.incoming])
+    if not is_lost:
+        finished(operation)
+    return state
 
 
 def _all_databases(operation: Operation) -> tuple[str, ...]:
@@ -134,8 +168,11 @@ def drop_beside(operation: Operation, names: Sequence[str]) -> None:
             alter.drop(connection, name)
 
 
-def _live_state(recorded: Recreation) -> str:
-    return "is not whole, as it was before" if recorded.damaged else "is as it was"
+def _live_state(operation: Operation, recorded: Recreation) -> str:
+    there = oid_of(operation, recorded.database)
+    if speaks_of(operation, recorded):
+        return "is not there" if there is None else "is not whole"
+    return "is as it was" if there == recorded.old_oid else "is one that somebody has made since, and is left alone"
 
 
 def undo(operation: Operation) -> tuple[str, str | None]:
@@ -156,12 +193,6 @@ def newest_previous(operation: Operation) -> str:
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         # What an interrupted drop has left keeps its name.
         previous = [name for name in there if db.is_valid(connection, name)]
-        if previous and db.is_unfinished(connection, previous[0]):
-            raise UsageError(
-                f"{previous[0]!r}, replaced by the last restore, was half restored itself",
-                state="nothing was changed",
-                hint="restore a generation instead; if you want that one: COMMENT ON DATABASE … IS NULL, then --undo",
-            )
     if not previous:
         raise UsageError(
             f"no earlier restore of {operation.database!r} can be undone: no previous database is there",

@@ -13,10 +13,11 @@ from cn_ops.model import Recreation
 from cn_ops.postgres.control_list import CONTROLS
 from cn_ops.postgres.controls import damage
 from cn_ops.postgres.fingerprint import take
+from cn_ops.postgres.load import load
 from cn_ops.postgres.scratch import scratch_database
 from cn_ops.postgres.session import session
 from cn_ops.proof import Subject, prove, require_equal
-from cn_ops.replacement import load_into, wanted_fingerprint
+from cn_ops.replacement import wanted_fingerprint
 from cn_ops.stack import Server
 
 
@@ -37,7 +38,8 @@ def prove_detection(server: Server, recreation: Recreation, said: Callable[[str]
     """
     with scratch_database(server, recreation.database, recreation.properties) as copy:
         expected = wanted_fingerprint(recreation)
-        load_into(server, copy, recreation, expected)
+        dump, flags = Path(recreation.dump), {"owners": recreation.owners, "privileges": recreation.privileges}
+        load(server, copy, dump, **flags, fingerprint=expected)
         if expected:
             _require_no_false_alarm(server, recreation, copy, expected)
         return _tried(server, copy, said)

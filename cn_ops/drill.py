@@ -126,7 +126,7 @@ def _database_state(operation: Operation) -> str:
                         f"the server is a new one, and {name!r} is empty: `inv restore --dump={dump}` brings it back"
                     )
             return (
-                f"the database {name!r} is damaged or half restored and its writers are stopped; "
+                f"the database {name!r} is damaged or dropped and its writers are stopped; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"
             )
         return f"no damage of this drill is left in the database {name!r}"

@@ -24,7 +24,6 @@ from cn_ops.phases import Step
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove
-from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, plan_recreation
 from cn_ops.restore import report_comparison
 from cn_ops.source import Source, check_source
@@ -86,29 +85,23 @@ def restore(
         if scenario.while_restoring:
             failed = _require_harmless(operation, scenario.while_restoring, recreation, step)
             LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)
-        if recreation.incoming is None:
-            recreate(operation, recreation, step.advanced)
-            step.detail = "in its own place"
-            return recreation
         restored = restore_incoming(operation, recreation, step.advanced)
-        step.detail = f"beside the damaged one, as {restored.target}"
+        step.detail = (
+            f"{'in the place of' if restored.drop_first else 'beside'} the damaged one, as {restored.incoming}"
+        )
         return restored
 
 
 def verify(operation: Operation, made: Recreation, measured: Measured) -> None:
     """Prove what came back, before a writer can hide or fake a difference, and give it the live one's name."""
     with operation.phases.phase("verify") as step:
-        with session(operation.stack, made.target) as connection:
+        with session(operation.stack, made.incoming) as connection:
             measured.restored_rows = db.count_rows(connection, operation.settings.drill.count_table)
-        prove = verify_recreated if made.incoming is None else verify_incoming
-        measured.comparison = prove(operation, made, step.advanced)
+        measured.comparison = verify_incoming(operation, made, step.advanced)
         report_comparison(step, measured.comparison)
     with operation.phases.phase("swap") as step:
-        if made.incoming is None:
-            step.skip("restored in its own place")
-        else:
-            previous = swap(operation, made)
-            step.detail = f"the damaged one is {previous}" if previous else "nothing was left of the damaged one"
+        previous = swap(operation, made)
+        step.detail = f"the damaged one is {previous}" if previous else "nothing was left of the damaged one"
         finished(operation)
 
 
@@ -129,7 +122,7 @@ def _require_harmless(
     if failure is None:
         raise VerificationFailed("a restore ended well that could not: nothing is proven")
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        left = recreation.target in db.databases(connection)
+        left = recreation.incoming in db.databases(connection)
     if left or not compare(before, _at_rest(operation)).equal:
         raise VerificationFailed("the failed restore has changed the live database, or left something beside it")
     return failure

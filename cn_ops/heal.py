@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cn_ops.beside import open_databases, restore_incoming, settle, swap, verify_incoming
 from cn_ops.errors import OperationFailed
-from cn_ops.files import sha256
 from cn_ops.generations import folder_lock
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
@@ -15,8 +14,14 @@ from cn_ops.postgres.load import end_tool_sessions
 from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.recreate import is_ours, recreate, verify_recreated
-from cn_ops.replacement import finished, is_another_cluster, refuse_writers, speaks_of, writers_state
+from cn_ops.replacement import (
+    finished,
+    is_another_cluster,
+    is_dump_there,
+    refuse_writers,
+    speaks_of,
+    writers_state,
+)
 from cn_ops.writers import start_writers
 
 
@@ -83,48 +88,23 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
     with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
         # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
         state = settle(operation)
-        if recorded.incoming and not speaks_of(operation, recorded):
-            finished(operation)
+        if not speaks_of(operation, recorded):
             return state
         with server_lock(operation.stack, recorded.database):
             end_left_sessions(operation)
-            heal_it = _heal_beside if recorded.incoming else _heal_in_place
-            return heal_it(operation, recorded)
+            refuse_writers(operation, recorded)
+            if not is_dump_there(recorded):
+                raise _dump_is_gone(recorded, f"{state}{writers_state(operation)}")
+            made = restore_incoming(operation, recorded, lambda _: None)
+            verify_incoming(operation, made, lambda _: None)
+            swap(operation, made)
+            finished(operation)
+            return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
 
 
-def _heal_in_place(operation: Operation, recorded: Recreation) -> str:
-    if recorded.loaded and speaks_of(operation, recorded):
-        # Somebody may have written to it since: it is proven, and never dropped.
-        verify_recreated(operation, recorded, lambda _: None)
-        finished(operation)
-        return f"proved {recorded.database!r}, restored from {Path(recorded.dump).name}"
-    if not is_ours(operation, recorded):
-        finished(operation)
-        return f"left the database {recorded.database!r} as it is"
-    _require_dump(operation, recorded)
-    recreate(operation, recorded, lambda _: None)
-    verify_recreated(operation, recorded, lambda _: None)
-    finished(operation)
-    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
-
-
-def _heal_beside(operation: Operation, recorded: Recreation) -> str:
-    """Restore what was not whole before."""
-    refuse_writers(operation, recorded)
-    _require_dump(operation, recorded)
-    made = restore_incoming(operation, recorded, lambda _: None)
-    verify_incoming(operation, made, lambda _: None)
-    swap(operation, made)
-    finished(operation)
-    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
-
-
-def _require_dump(operation: Operation, recorded: Recreation) -> None:
-    dump = Path(recorded.dump)
-    if not dump.is_file() or sha256(dump) != recorded.sha256:
-        raise OperationFailed(
-            f"the dump {dump} that {recorded.database!r} was being restored from is gone or has changed",
-            state=f"the database {recorded.database!r} is damaged, dropped or half restored"
-            f"{writers_state(operation)}",
-            hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
-        )
+def _dump_is_gone(recorded: Recreation, state: str) -> OperationFailed:
+    return OperationFailed(
+        f"the dump {recorded.dump} that {recorded.database!r} was being restored from is gone or has changed",
+        state=state,
+        hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
+    )

@@ -74,13 +74,12 @@ class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
     ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
-    exists, and ``loaded`` says that all of the dump is in that one: from then on somebody may write to it.
-    ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
+    exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
     ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
     ``owners`` or ``privileges`` the restore leaves those out; ``roles`` says that the server's roles, which no
-    restore changes, must be what they were. Beside the old one, the new database is called
-    ``incoming`` until it is proven, and the old one ``previous`` from then on; where there is no room, the old one
-    is dropped first and both are null.
+    restore changes, must be what they were. The new database is called ``incoming`` until it is proven, and the old
+    one ``previous`` from then on; with ``drop_first``, where there is no room for two, the old one is dropped before
+    the new one is filled.
     """
 
     dump: str
@@ -90,19 +89,14 @@ class Recreation:
     properties: DatabaseProperties
     manifest: str | None
     old_oid: int | None
+    incoming: str
+    previous: str
     new_oid: int | None = None
-    loaded: bool = False
+    drop_first: bool = False
     damaged: bool = False
     owners: bool = True
     privileges: bool = True
     roles: bool = False
-    incoming: str | None = None
-    previous: str | None = None
-
-    @property
-    def target(self) -> str:
-        """The database that the dump is loaded into."""
-        return self.incoming or self.database
 
 
 @dataclass(frozen=True)

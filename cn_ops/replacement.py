@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OperationFailed, UsageError
-from cn_ops.files import explained
+from cn_ops.files import explained, sha256
 from cn_ops.fingerprint import Comparison, Extension, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
@@ -31,21 +31,32 @@ from cn_ops.text import first_of
 SHOWN_PROBLEMS = 5
 
 
-def fill(server: Server, wanted: Recreation, settings: RestoreSettings, said: Callable[[str], None]) -> None:
-    """Load the dump into the empty target, and run the SQL files that come after.
+def fill(
+    server: Server,
+    database: str,
+    dump: Path,
+    settings: RestoreSettings,
+    said: Callable[[str], None],
+    *,
+    owners: bool = True,
+    privileges: bool = True,
+    fingerprint: Fingerprint | None = None,
+) -> None:
+    """Load a dump into an empty database (see ``cn_ops.postgres.load.load``), and run the SQL files that come after.
 
     The planner has no statistics then: whoever keeps the database analyzes it.
     """
-    target = wanted.target
     said("load")
     try:
-        load_into(server, target, wanted, wanted_fingerprint(wanted), settings.jobs)
+        load(
+            server, database, dump, owners=owners, privileges=privileges, jobs=settings.jobs, fingerprint=fingerprint
+        )
         for script in settings.after:
             said(f"run {script.name}")
-            run_sql(server, target, script)
+            run_sql(server, database, script)
     except OSError as error:
-        raise explained(error, Path(error.filename or wanted.dump), "read") from error
-    with session(server, target) as connection:
+        raise explained(error, Path(error.filename or dump), "read") from error
+    with session(server, database) as connection:
         for done in repair(connection):
             said(done)
 
@@ -55,21 +66,13 @@ def wanted_fingerprint(wanted: Recreation) -> Fingerprint | None:
     return read_fingerprint(Path(wanted.manifest)) if wanted.manifest else None
 
 
-def load_into(
-    server: Server, database: str, wanted: Recreation, expected: Fingerprint | None, jobs: int | None = None
-) -> None:
-    """Load the dump into an empty database, with what is wanted of it; see ``cn_ops.postgres.load.load``."""
-    flags = {"owners": wanted.owners, "privileges": wanted.privileges}
-    load(server, database, Path(wanted.dump), **flags, jobs=jobs, fingerprint=expected)
-
-
 def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recreation:
     """Say what is to be made anew, from what, how, and with which properties.
 
     A live database that an earlier command left not whole stays on record as that until it is replaced.
     """
     database, settings, manifest = operation.database, operation.settings.restore, source.manifest
-    is_beside = settings.strategy == "beside"
+    drop_first = settings.strategy == "recreate"
     left = unfinished(operation)
     with session(operation.stack, maintenance_database(database)) as connection:
         there = db.identity(connection, database) if db.exists(connection, database) else None
@@ -83,10 +86,11 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         else:
             properties = db.default_properties(connection, connection.info.user)
         expected = read_fingerprint(source.generation.manifest_file) if source.generation else None
-        needs_roles = is_beside and (settings.owners or settings.privileges)
-        in_it = [role.name for role in expected.roles] if expected and needs_roles else ()
+        owners, privileges = (kept and not drop_first for kept in (settings.owners, settings.privileges))
+        in_it = [role.name for role in expected.roles] if expected and (owners or privileges) else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
+        db.require_may_act_as(connection, properties.owner)
         _look_at_extensions(operation, source, expected.extensions if expected else (), offers(connection))
         both = (Beside.INCOMING, Beside.PREVIOUS)
         incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
@@ -99,17 +103,18 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             manifest=str(source.generation.manifest_file) if source.generation else None,
             old_oid=there.database_oid if there else None,
             damaged=left is not None,
-            owners=is_beside and settings.owners,
-            privileges=is_beside and settings.privileges,
-            incoming=incoming if is_beside else None,
-            previous=previous if is_beside else None,
+            owners=owners,
+            privileges=privileges,
+            incoming=incoming,
+            previous=previous,
+            drop_first=drop_first,
         )
 
 
 def verify(
     operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str, hint: str
 ) -> Comparison | None:
-    """Analyze the target and prove it; return what was compared, or None when no manifest says what must be there.
+    """Analyze and prove the incoming database; return what was compared, None when no manifest says what was there.
 
     Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then, and ``hint``
     what to do.
@@ -120,13 +125,13 @@ def verify(
     beside = expected is not None and not expected.probes
     if not beside:
         said("analyze")
-        warn_of_statistics(operation, analyze(stack, recorded.target, jobs))
+        warn_of_statistics(operation, analyze(stack, recorded.incoming, jobs))
     if expected is None:
         return None
-    subject = Subject(stack, recorded.target, expected, Path(recorded.dump), recorded.database, jobs)
+    subject = Subject(stack, recorded.incoming, expected, Path(recorded.dump), recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
     without_statistics: list[str] = []
-    with analyzing(stack, recorded.target, without_statistics) if beside else nullcontext():
+    with analyzing(stack, recorded.incoming, without_statistics) if beside else nullcontext():
         comparison = prove(subject, stripped, said)
     warn_of_statistics(operation, without_statistics)
     require_equal(
@@ -168,13 +173,13 @@ def refuse_writers(operation: Operation, recorded: Recreation) -> None:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and who writes to it is not known: "
             "somebody may have since",
-            state="nothing was changed; that database may be damaged or half restored",
+            state="nothing was changed; that database may be damaged",
             hint=f"look at what is there: {by_name} replaces it; to keep it, remove {operation.journal.path}",
         )
     if at_work:
         raise OperationFailed(
             f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
-            state="nothing was changed; that database may be damaged or half restored",
+            state="nothing was changed; that database may be damaged",
             hint=f"stop it (`inv stack.down`), or restore by name: {by_name}",
         )
 
@@ -190,15 +195,24 @@ def speaks_of(operation: Operation, recorded: Recreation) -> bool:
     if is_another_cluster(operation, recorded):
         return False
     there = oid_of(operation, recorded.database)
-    if recorded.incoming is not None:
-        return recorded.damaged and there in (None, recorded.old_oid)
+    if recorded.damaged and there in (None, recorded.old_oid):
+        return True
+    return recorded.drop_first and _is_dropped(operation, recorded, there)
+
+
+def _is_dropped(operation: Operation, recorded: Recreation, there: int | None) -> bool:
+    """Whether the old database is gone or half gone, and nothing of worth has come in its place."""
     if there is None:
         return True
     if not is_valid(operation, recorded.database):
-        return there in (recorded.old_oid, recorded.new_oid)
-    # Killed between its making and its record, the new one is known by being empty.
-    made = recorded.new_oid is None and there != recorded.old_oid and is_empty(operation, recorded.database)
-    return made or there == recorded.new_oid or (recorded.damaged and there == recorded.old_oid)
+        return there == recorded.old_oid
+    return there not in (recorded.old_oid, recorded.new_oid) and is_empty(operation, recorded.database)
+
+
+def is_dump_there(recorded: Recreation) -> bool:
+    """Whether the dump on record can still be restored: it is the file that was checked."""
+    dump = Path(recorded.dump)
+    return dump.is_file() and sha256(dump) == recorded.sha256
 
 
 def unfinished(operation: Operation) -> Recreation | None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
+from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, VerificationFailed, saying
 from cn_ops.files import refused
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
@@ -17,7 +17,6 @@ from cn_ops.model import RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.recreate import recreate, verify_recreated
 from cn_ops.replacement import finished, oid_of, refuse_another_s
 from cn_ops.restore_plan import Plan, plan_restore, require_server
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
@@ -44,8 +43,7 @@ def restore(
         plan.require_unchanged()  # a person may have taken hours to confirm
         try:
             end_left_sessions(operation)
-            way = _beside if plan.recreation.incoming else _in_place
-            comparison, previous = way(operation, plan)
+            comparison, previous = _replace(operation, plan)
         except (OpsError, OSError, KeyboardInterrupt) as error:
             raise _failed(operation, error, plan.recreation.old_oid) from error
     restarted = _start_writers(operation)
@@ -79,8 +77,7 @@ def undo_restore(operation: Operation) -> tuple[str, str | None]:
 def _undone(operation: Operation) -> tuple[str, str | None]:
     before = oid_of(operation, operation.database)
     try:
-        with operation.phases.phase("stop writers") as step:
-            step.detail = ", ".join(stop_writers(operation)) or "none runs"
+        _stop_writers(operation)
         with operation.phases.phase("swap"):
             names = undo(operation)
     except (OpsError, KeyboardInterrupt) as error:
@@ -102,17 +99,19 @@ def _start_writers(operation: Operation) -> tuple[str, ...]:
     return restarted
 
 
-def _beside(operation: Operation, plan: Plan) -> tuple[Comparison | None, str | None]:
-    """Restore beside the live database, prove it, and swap; return what was compared, and the old one's name."""
-    phases, database = operation.phases, operation.database
+def _replace(operation: Operation, plan: Plan) -> tuple[Comparison | None, str | None]:
+    """Make the new database, prove it, swap it in; return what was compared, and the old one's name if it is kept."""
+    phases, database, wanted = operation.phases, operation.database, plan.recreation
+    if wanted.drop_first:
+        _stop_writers(operation)
     with phases.phase("restore") as step:
-        made = restore_incoming(operation, plan.recreation, step.advanced)
-        step.detail = made.target
+        made = restore_incoming(operation, wanted, step.advanced)
+        step.detail = made.incoming
     with phases.phase("verify") as step:
         comparison = verify_incoming(operation, made, step.advanced)
         report_comparison(step, comparison)
-    with phases.phase("stop writers") as step:
-        step.detail = ", ".join(stop_writers(operation)) or "none runs"
+    if not wanted.drop_first:
+        _stop_writers(operation)
     with phases.phase("swap") as step:
         previous = swap(operation, made)
         finished(operation)
@@ -120,17 +119,9 @@ def _beside(operation: Operation, plan: Plan) -> tuple[Comparison | None, str | 
     return comparison, previous
 
 
-def _in_place(operation: Operation, plan: Plan) -> tuple[Comparison | None, None]:
-    """Drop the live database and make it anew, the old contract; return what was compared. No old one is left."""
+def _stop_writers(operation: Operation) -> None:
     with operation.phases.phase("stop writers") as step:
         step.detail = ", ".join(stop_writers(operation)) or "none runs"
-    with operation.phases.phase("restore") as step:
-        recreate(operation, plan.recreation, step.advanced)
-    with operation.phases.phase("verify") as step:
-        comparison = verify_recreated(operation, plan.recreation, step.advanced)
-        report_comparison(step, comparison)
-        finished(operation)
-    return comparison, None
 
 
 def report_comparison(step: Step, comparison: Comparison | None) -> None:
@@ -149,7 +140,8 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):
-        settled = settle(operation)
+        # One that is not equal is kept for a look.
+        settled = "" if isinstance(failure, VerificationFailed) else settle(operation)
         record = operation.journal.read()
         if record is None or record.recreating is None:
             # What is on record may be gone already, and the error be about that: only the oid tells which one it is.

@@ -182,9 +182,9 @@ def _check_space(operation: Operation, plan: Plan) -> None:
         )
         return
     # Beside the old database both need room; in its place, the old one goes before the new one comes.
-    there = plan.free_bytes + (0 if plan.recreation.incoming else plan.size_now or 0)
+    there = plan.free_bytes + (plan.size_now or 0 if plan.recreation.drop_first else 0)
     if needed > there:
-        smaller = "; --strategy=recreate needs no room for two" if plan.recreation.incoming else ""
+        smaller = "" if plan.recreation.drop_first else "; --strategy=recreate needs no room for two"
         raise MissingError(
             f"the restored database needs {readable_bytes(needed)}; the server has room for {readable_bytes(there)}",
             state="nothing was changed",

@@ -87,7 +87,7 @@ def server_killed_while_dumping(operation: Operation) -> Iterator[Operation]:
 @contextmanager
 def server_killed_while_restoring(operation: Operation, wanted: Recreation, said: Said) -> Iterator[Restoring]:
     """Kill the server in the middle of the block's restore."""
-    assassin = Assassin(operation, wanted.target, WRITTEN_BY_RESTORES)
+    assassin = Assassin(operation, wanted.incoming, WRITTEN_BY_RESTORES)
 
     def listening(what: str) -> None:
         if what == "load":  # the database is there, and nothing is in it
@@ -127,7 +127,7 @@ def disk_full_while_restoring(operation: Operation, wanted: Recreation, said: Sa
 
         def listening(what: str) -> None:
             if what == "load":
-                move(connection, wanted.target, SMALL_TABLESPACE)
+                move(connection, wanted.incoming, SMALL_TABLESPACE)
             said(what)
 
         yield wanted, listening

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from cn_ops.errors import RUN_AGAIN, OperationFailed, UsageError, VerificationFailed, saying
 from cn_ops.files import remove, sha256
-from cn_ops.fingerprint import Comparison, Stripped
+from cn_ops.fingerprint import Comparison, Fingerprint, Stripped
 from cn_ops.generations import proof_age
 from cn_ops.manifest import read_fingerprint, write_proof
-from cn_ops.model import Generation, Manifest, Proof, Recreation, VerifyResult
+from cn_ops.model import Generation, Manifest, Proof, VerifyResult
 from cn_ops.phases import Phases
 from cn_ops.postgres import alter
 from cn_ops.postgres.analyze import analyze
@@ -113,14 +113,15 @@ def _prove_in_scratch(
         with phases.phase("check") as step:  # a container's server comes up meanwhile
             checked = check_dump(server, source, step.advanced_bytes)
             step.detail = source.path.name
-        recreation = _recreation(generation, manifest)
+        expected = read_fingerprint(generation.manifest_file)
         with phases.phase("restore") as step:
             version = _started(server)
             require_not_newer(source, checked.header, version)
-            _restore(server, generation, recreation, settings, step.advanced)
+            _restore(server, generation, manifest, expected, settings, step.advanced)
             step.detail = f"into the scratch server, {version}"
         with phases.phase("compare") as step:
-            comparison = _compare(server, generation, recreation, settings.jobs, step.advanced)
+            subject = Subject(server, manifest.database, expected, generation.dump, jobs=settings.jobs)
+            comparison = _compare(subject, step.advanced)
             step.detail = f"{comparison.tables} tables, {comparison.rows} rows and the schema are equal"
         with phases.phase("remove") as step:
             held.close()
@@ -146,33 +147,23 @@ def _record(generation: Generation, proof: Proof) -> None:
         )
 
 
-def _recreation(generation: Generation, manifest: Manifest) -> Recreation:
-    return Recreation(
-        dump=str(generation.dump),
-        sha256=manifest.sha256,
-        database=manifest.database,
-        system_identifier=manifest.system_identifier,
-        properties=manifest.properties,
-        manifest=str(generation.manifest_file),
-        old_oid=None,
-    )
-
-
 def _restore(
     server: Server,
     generation: Generation,
-    recreation: Recreation,
+    manifest: Manifest,
+    expected: Fingerprint,
     settings: RestoreSettings,
     said: Callable[[str], None],
 ) -> None:
+    database = manifest.database
     said("globals")
     bring_roles(server, generation, in_scratch=True)
     said("create")
-    with session(server, maintenance_database(recreation.database)) as connection:
-        alter.drop(connection, recreation.database)
-        alter.create(connection, recreation.database, recreation.properties)
+    with session(server, maintenance_database(database)) as connection:
+        alter.drop(connection, database)
+        alter.create(connection, database, manifest.properties)
     try:
-        fill(server, recreation, settings, said)
+        fill(server, database, generation.dump, settings, said, fingerprint=expected)
     except ProcessFailed as error:
         if error.completed.exit_code in KILLED or NOT_THE_DUMP.search(error.evidence):
             raise
@@ -184,22 +175,15 @@ def _restore(
         ) from error
 
 
-def _compare(
-    server: Server,
-    generation: Generation,
-    recreation: Recreation,
-    jobs: int | None,
-    said: Callable[[str], None],
-) -> Comparison:
-    expected = read_fingerprint(generation.manifest_file)
+def _compare(subject: Subject, said: Callable[[str], None]) -> Comparison:
     # The server is thrown away, and what compares reads all there is: only probes want statistics.
-    if expected.probes:
+    if subject.expected.probes:
         said("analyze")
-        analyze(server, recreation.database, jobs)
-    comparison = prove(Subject(server, recreation.database, expected, generation.dump, jobs=jobs), Stripped(), said)
+        analyze(subject.server, subject.database, subject.jobs)
+    comparison = prove(subject, Stripped(), said)
     require_equal(
         comparison,
-        f"what {generation.dump.name} restores",
+        f"what {subject.dump.name} restores",
         state=NOT_PROVEN,
         hint="make a new backup and verify that; keep this one for a look",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Set
 
@@ -42,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     check_required_names()
     leftovers.run_id()
+    # In the background of a script Ctrl-C is ignored, also by the processes whose Ctrl-C is tried here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # What the environment says of a database or a node is the developer's, not the tests'.
     for name in list(os.environ):
         if name.startswith(FOREIGN) and not name.endswith(("_IMAGE", "_REQUIRE", "_RUN")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -11,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import UNFINISHED, out_of_reach, own_comment
+from cn_ops.postgres.database import out_of_reach
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -78,17 +77,6 @@ def create(connection: psycopg.Connection, database: str, wanted: DatabaseProper
     connection.execute(creation(database, wanted, connection.info.server_version // 10_000))
     for statement in _alterations(database, wanted):
         connection.execute(statement)
-
-
-def create_unfinished(connection: psycopg.Connection, database: str, wanted: DatabaseProperties) -> None:
-    """Make a database that is marked as half restored: its comment is seen from every machine, and goes with it."""
-    create(connection, database, replace(wanted, comment=f"{UNFINISHED}{wanted.comment or ''}"))
-
-
-def finish(connection: psycopg.Connection, database: str) -> None:
-    """Take that mark off a database."""
-    text = own_comment(connection, database)
-    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(text)))
 
 
 def creation(database: str, wanted: DatabaseProperties, server_major: int) -> sql.Composed:

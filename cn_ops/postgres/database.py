@@ -18,10 +18,6 @@ DEFAULT_PRIVILEGES = "acldefault('d', d.datdba)"
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
-# How the comment of a half restored database begins; what follows is the database's own. Its owner may set it.
-UNFINISHED = "[cn-ops: half restored] "
-
-
 def server_version(connection: psycopg.Connection) -> str:
     """Return the server's version, such as `17.6`."""
     return str(_value(connection, "SHOW server_version")).split()[0]
@@ -67,18 +63,6 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
     One whose drop was interrupted keeps its name and oid, and nothing else.
     """
     return bool(_value(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
-
-
-def is_unfinished(connection: psycopg.Connection, database: str) -> bool:
-    """Whether a restore has made this database anew and not proven it yet."""
-    query = "SELECT starts_with(shobj_description(oid, 'pg_database'), %s) FROM pg_database WHERE datname = %s"
-    return bool(_value(connection, query, UNFINISHED, database))
-
-
-def own_comment(connection: psycopg.Connection, database: str) -> str | None:
-    """Return a database's comment, without our mark."""
-    query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
-    return str(_value(connection, query, database) or "").removeprefix(UNFINISHED) or None
 
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
@@ -134,6 +118,17 @@ def require_may_create(connection: psycopg.Connection) -> None:
         )
 
 
+def require_may_act_as(connection: psycopg.Connection, owner: str) -> None:
+    """Raise ``UsageError`` unless this session's role can rename a database of that owner's."""
+    if not _value(connection, "SELECT pg_has_role(%s, 'USAGE')", owner):
+        raise UsageError(
+            f"the role {connection.info.user!r} may not act as {owner!r}, who is to own the database: it could make "
+            "one, and not give it the live one's name",
+            state="nothing was changed",
+            hint=f"a superuser can grant it: GRANT {owner} TO {connection.info.user}, with the right to inherit",
+        )
+
+
 def may_read_passwords(connection: psycopg.Connection) -> bool:
     """Whether this session's role can read the password hashes of roles."""
     return bool(_value(connection, "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
@@ -173,13 +168,14 @@ def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ..
 def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
     """Return what `CREATE DATABASE` and `ALTER DATABASE` must say to make this database again."""
     row = connection.execute(
-        "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname"
+        "SELECT to_jsonb(d) - 'datacl', pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), t.spcname,"
+        " shobj_description(d.oid, 'pg_database')"
         " FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = d.dattablespace WHERE d.datname = %s",
         (database,),
     ).fetchone()
     if row is None:
         raise OperationFailed(f"the database {database!r} is gone")
-    columns, owner, encoding, tablespace = row
+    columns, owner, encoding, tablespace, comment = row
     privileges = _privileges(connection, database, f"coalesce(d.datacl, {DEFAULT_PRIVILEGES})")
     return DatabaseProperties(
         owner=owner,
@@ -192,7 +188,7 @@ def properties(connection: psycopg.Connection, database: str) -> DatabasePropert
         icu_rules=columns.get("daticurules"),
         connection_limit=max(-1, columns["datconnlimit"]),  # -2 marks a drop that was interrupted
         tablespace=tablespace,
-        comment=own_comment(connection, database),
+        comment=comment,
         privileges=None if privileges == _privileges(connection, database, DEFAULT_PRIVILEGES) else privileges,
         settings=_settings(connection, database),
         is_template=columns["datistemplate"],

@@ -36,7 +36,7 @@ LAYERS = {
     "4": layer("differences generations manifest retention", "0 1"),
     "5": layer(
         "backup beside detection doctor drill drill_phases drill_recovery faults heal http_probes late_writes"
-        " operation proof prune recreate replacement restore restore_plan seed source troubles verify writers",
+        " operation proof prune replacement restore restore_plan seed source troubles verify writers",
         "0 1 2 3 4",
     ),
     "6": layer("report", "0"),

@@ -12,17 +12,18 @@ import pytest
 
 import cn_ops.postgres.database as db
 from cn_ops.backup import backup
+from cn_ops.beside import restore_incoming, settle
 from cn_ops.errors import ExitCode, LockHeld, OperationFailed, VerificationFailed
 from cn_ops.model import Recreation
+from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
-from cn_ops.recreate import recreate
 from cn_ops.replacement import plan_recreation, unfinished
 from cn_ops.restore import restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.nodes import Node
-from tests.support.operations import Tools, back_up, bring_back, execute, heal_it, tells_everything
+from tests.support.operations import Tools, back_up, beside_it, bring_back, execute, heal_it, tells_everything
 
 HALF = "DROP SCHEMA cn_user CASCADE; TRUNCATE cn_relay.events CASCADE"
 
@@ -46,6 +47,15 @@ class Left:
         with session(self.site.stack, "postgres") as connection:
             return db.identity(connection, self.site.database).database_oid
 
+    def dropped(self) -> str:
+        """Be killed while the new database is being filled; return its name."""
+        execute(self.site.stack, "CREATE DATABASE {}", self.plan.incoming)
+        with session(self.site.stack, "postgres") as connection:
+            made = db.identity(connection, self.plan.incoming).database_oid
+        self.record(replace(self.plan, new_oid=made))
+        execute(self.site.stack, "DROP DATABASE {} WITH (FORCE)", self.site.database)
+        return self.plan.incoming
+
     def made_anew(self, server: EmbeddedStack) -> None:
         execute(server, "DROP DATABASE {} WITH (FORCE)", self.site.database)
         execute(server, "CREATE DATABASE {}", self.site.database)
@@ -54,6 +64,13 @@ class Left:
 @pytest.fixture
 def left(site: Node) -> Left:
     return Left(site)
+
+
+def expect_another_row(manifest: Path) -> None:
+    document = json.loads(manifest.read_bytes())
+    events = next(one for one in document["fingerprint"]["tables"] if one["name"] == "cn_relay.events")
+    events["rows"] += 1
+    manifest.write_text(json.dumps(document))
 
 
 def test_killed_before_the_drop_leaves_the_database_as_it_was(left: Left) -> None:
@@ -79,39 +96,57 @@ def test_killed_after_create_and_before_its_record_is_finished(left: Left, serve
     assert left.site.content() == left.before
 
 
-def test_killed_while_loading_is_finished(left: Left, server: EmbeddedStack) -> None:
-    left.made_anew(server)
-    left.site.rows("CREATE SCHEMA cn_relay; CREATE TABLE cn_relay.half (n int)")
-    left.record(replace(left.plan, new_oid=left.oid()))
+def test_killed_while_loading_is_finished(left: Left) -> None:
+    incoming = left.dropped()
+    left.site.rows("CREATE SCHEMA cn_relay; CREATE TABLE cn_relay.half (n int)", incoming)
     assert heal_it(left.site)
     assert left.site.content() == left.before
     assert left.site.journal is None
+    assert beside_it(left.site, Beside.INCOMING) == ()
 
 
-def test_loaded_database_is_proven_and_never_dropped(left: Left) -> None:
-    """Somebody may have written to it since."""
-    there = left.oid()
-    left.record(replace(left.plan, old_oid=1, new_oid=there, loaded=True))
-    left.site.rows("CREATE TABLE public.precious (n int); INSERT INTO public.precious VALUES (1)")
+def test_what_came_back_and_is_not_equal_is_kept_and_can_be_taken_as_it_is(left: Left, server: EmbeddedStack) -> None:
+    events = "table cn_relay.events: expected 301 rows; found 300 rows"
+    left.site.change({"restore": {"owners": True}})
+    expect_another_row(Path(str(left.plan.manifest)))
+    with pytest.raises(VerificationFailed, match="1 difference") as failed:
+        bring_back(left.site)
+    (incoming,) = beside_it(left.site, Beside.INCOMING)
+    assert events in failed.value.evidence
+    assert f"{left.site.database!r} is not there; what came back is kept as {incoming!r}" in failed.value.state
+    assert failed.value.state.endswith("until the next command restores it again, and its writers are stopped")
+    with pytest.raises(VerificationFailed) as again:
+        heal_it(left.site)
+    assert events in again.value.evidence
+    assert beside_it(left.site, Beside.INCOMING) == (incoming,)
+    assert not set(left.site.stack.running()) & set(left.site.stack.writers)
+    execute(server, "ALTER DATABASE {} RENAME TO {}", incoming, left.site.database)
+    assert heal_it(left.site)
+    assert (left.site.content(), left.site.journal) == (left.before, None)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda dump: dump.write_bytes(b"another")], ids=["gone", "changed"])
+def test_what_came_back_is_kept_when_its_dump_is_not_there_any_more(
+    left: Left, change: Callable[[Path], None]
+) -> None:
+    """It may be the only copy."""
+    incoming = left.dropped()
+    left.site.rows("CREATE TABLE public.precious AS SELECT 1 AS n", incoming)
+    change(Path(left.plan.dump))
     for _ in range(2):
-        with pytest.raises(VerificationFailed) as failed:
+        with pytest.raises(OperationFailed, match="gone or has changed") as refused:
             heal_it(left.site)
-        assert "public.precious" in failed.value.evidence
-        assert tells_everything(failed.value)
-        assert left.site.rows("SELECT n FROM public.precious") == [(1,)]
-    left.site.rows("DROP TABLE public.precious")
-    assert heal_it(left.site)
-    assert left.site.content() == left.before
-    assert left.oid() == there
-    assert left.site.journal is None
+        assert f"what came back of it is kept as {incoming!r}" in refused.value.state
+        assert tells_everything(refused.value)
+        assert left.site.rows("SELECT n FROM public.precious", incoming) == [(1,)]
 
 
-def test_database_that_cannot_be_made_again_is_not_dropped(left: Left, server: EmbeddedStack) -> None:
+def test_database_that_cannot_be_made_again_is_not_dropped(left: Left) -> None:
     with left.site.operation("restore") as operation:
         wanted = replace(left.plan, properties=replace(left.plan.properties, tablespace="gone"))
-        with pytest.raises(OperationFailed, match="gone") as failed:
-            recreate(operation, wanted, lambda _: None)
-    assert "is as it was" in failed.value.state
+        with pytest.raises(OperationFailed, match="gone"):
+            restore_incoming(operation, wanted, lambda _: None)
+        assert "is as it was" in settle(operation)
     assert left.site.content() == left.before
     assert left.site.journal is None
 
@@ -180,37 +215,26 @@ def test_nobody_backs_up_what_is_being_healed(left: Left, tools: Tools) -> None:
     assert left.site.content() == left.before
 
 
-def test_half_restored_database_is_known_to_another_checkout(
+def test_half_restored_database_is_never_taken_for_the_live_one(
     left: Left, new_site: Callable[..., Node], tools: Tools
 ) -> None:
-    """Its journal is elsewhere, and what it made would push the last good generation out."""
-    site, properties = left.site, left.plan.properties
+    """Another checkout's journal is elsewhere, and what it made would push the last good generation out."""
+    site, generations = left.site, {one.name for one in left.site.backups.iterdir()}
     with breaking(site, tools), pytest.raises(OperationFailed):
         bring_back(site)
     elsewhere = new_site(site.database + "_not")
     elsewhere.change({"stack": {"postgres": {"database": site.database}}, "backup": {"directory": str(site.backups)}})
-    with pytest.raises(OperationFailed, match="half restored") as refused:
-        back_up(elsewhere)
-    assert tells_everything(refused.value)
+    refused = elsewhere.run("backup")
+    assert refused.returncode == ExitCode.MISSING
+    assert f"the server has no database {site.database!r}" in refused.stderr
+    assert {one.name for one in site.backups.iterdir()} == generations
     assert heal_it(site)
-    assert back_up(elsewhere).manifest.properties == properties
     assert site.content() == left.before
 
 
-def test_half_restored_database_that_was_replaced_is_nothing_to_go_back_to(left: Left, tools: Tools) -> None:
-    with breaking(left.site, tools), pytest.raises(OperationFailed):
-        bring_back(left.site)
-    left.site.change({"restore": {"strategy": "beside"}})
-    assert bring_back(left.site).previous
-    refused = left.site.run("restore", "--undo", "--yes")
-    assert refused.returncode == ExitCode.USAGE
-    assert "was half restored itself" in refused.stderr
-    assert left.site.content() == left.before
-
-
 def test_healing_that_makes_nothing_anew_does_not_wait_for_a_backup(left: Left) -> None:
-    """As of a restore beside that was killed: the live database is whole, and its writers are to run again."""
-    left.record(replace(left.plan, incoming=f"{left.site.database}__incoming_20261124-030000"))
+    """The live database is whole, and its writers are to run again."""
+    left.record(left.plan)
     with server_lock(left.site.stack, left.site.database, shared=True):
         assert heal_it(left.site)
     assert (left.site.content(), left.site.journal) == (left.before, None)
@@ -295,25 +319,27 @@ def test_dump_that_is_gone_or_changed_is_never_loaded(left: Left, change: str) -
     assert left.site.journal is not None
 
 
-def test_restore_of_another_generation_takes_over_what_a_killed_one_left(left: Left, server: EmbeddedStack) -> None:
-    left.made_anew(server)
-    left.record(replace(left.plan, new_oid=left.oid()))
+def test_restore_of_another_generation_takes_over_what_a_killed_one_left(left: Left) -> None:
+    left.dropped()
     bring_back(left.site)
     assert left.site.content() == left.before
     assert left.site.journal is None
+    assert beside_it(left.site, Beside.INCOMING) == ()
 
 
-@pytest.mark.parametrize("how", ["half restored", "half restored and not recorded", "damaged"])
+@pytest.mark.parametrize("how", ["dropped", "made anew by somebody", "damaged"])
 def test_restore_that_takes_over_and_is_killed_in_turn_does_not_pass_the_damage_off_as_whole(
     left: Left, server: EmbeddedStack, how: str
 ) -> None:
-    """The second restore finds a database of which it only knows the number: the record knows that it is half."""
+    """The second restore finds a database of which it only knows the number: the record knows it is not whole."""
     if how == "damaged":
         left.record(replace(left.plan, damaged=True))
         left.site.rows(HALF)
+    elif how == "dropped":
+        left.dropped()
     else:
+        left.record(left.plan)
         left.made_anew(server)
-        left.record(left.plan if how.endswith("recorded") else replace(left.plan, new_oid=left.oid()))
     with left.site.operation("restore") as operation:
         again = plan_recreation(operation, Source(next(left.site.backups.glob("*.dump")), None), left.plan.sha256)
         operation.intend(recreating=again)  # and here it is killed
@@ -329,7 +355,7 @@ def test_restore_beside_that_fails_does_not_take_a_lost_database_off_the_record(
     left.site.change({"restore": {"strategy": "beside"}})
     with breaking(left.site, tools), pytest.raises(OperationFailed, match="pg_restore") as failed:
         bring_back(left.site)
-    assert "is not whole" in failed.value.state
+    assert "is not there" in failed.value.state
     assert "`inv heal` restores it" in failed.value.state
     assert heal_it(left.site)
     assert left.site.content() == left.before
@@ -381,20 +407,6 @@ def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(
     assert "as it was" not in failed.value.state
     assert left.site.journal is not None
     assert left.site.journal.recreating is not None
-
-
-def test_database_that_is_not_equal_afterwards_is_no_success(left: Left, tmp_path: Path) -> None:
-    document = json.loads(Path(str(left.plan.manifest)).read_bytes())
-    events = next(one for one in document["fingerprint"]["tables"] if one["name"] == "cn_relay.events")
-    events["rows"] += 1
-    other = tmp_path / "other.manifest.json"
-    other.write_text(json.dumps(document))
-    with left.site.operation("restore") as operation:
-        recreate(operation, replace(left.plan, manifest=str(other)), lambda _: None)
-    with pytest.raises(VerificationFailed, match="1 difference") as failed:
-        heal_it(left.site)
-    assert "table cn_relay.events: expected 301 rows; found 300 rows" in failed.value.evidence
-    assert left.site.journal is not None
 
 
 def test_another_database_is_never_touched_by_a_restore(left: Left, server: EmbeddedStack, tools: Tools) -> None:

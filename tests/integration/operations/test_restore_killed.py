@@ -32,6 +32,16 @@ STEPS = {
     "take it off the record": ("cn_ops.restore:finished", 1),
     "start the writers": ("cn_ops.restore:start_writers", 1),
 }
+DROP_FIRST_STEPS = {
+    **{
+        name: STEPS[name]
+        for name in ("make the incoming database", "load", "prove", "rename", "take it off the record")
+    },
+    "put its number on record": ("cn_ops.journal:Journal.write", 3),
+    "drop the old one": ("cn_ops.postgres.alter:drop", 1),
+}
+# From then on there is no old one.
+DROPPED = ("load", "prove", "rename", "take it off the record")
 OPEN = "SELECT datname::text FROM pg_database WHERE NOT datallowconn AND datname <> 'template0'"
 
 
@@ -77,6 +87,36 @@ def test_killed_restore_leaves_the_old_or_the_new_database_and_healing_the_rest(
 
     bring_back(site)
     assert site.content() == new
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", DROP_FIRST_STEPS)
+def test_killed_restore_that_drops_first_leaves_no_half_restored_database_under_the_live_one_s_name(
+    step: str, moment: str, site: Node
+) -> None:
+    site.change({"restore": {"strategy": "recreate"}})
+    new = site.content()
+    back_up(site)
+    site.rows("DELETE FROM cn_relay.event_topics WHERE topic_id <> ''; UPDATE cn_relay.events SET kind = kind + 1")
+    old = site.content()
+    writer = site.stack.writers[0]
+    site.stack.start([writer])
+    killed(site, *DROP_FIRST_STEPS[step], moment, *RESTORE)
+    is_dropped = step in DROPPED or (step, moment) == ("drop the old one", "after")
+    names = {name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")}
+    if site.database in names:
+        assert site.content() == (new if is_dropped else old)
+    else:
+        assert is_dropped
+        assert len(beside_it(site, Beside.INCOMING)) == 1
+        assert writer not in site.stack.running()
+
+    heal_it(site)
+    assert site.content() == (new if is_dropped else old)
+    assert site.journal is None
+    assert [beside_it(site, kind) for kind in Beside] == [()] * 3
+    assert site.rows(OPEN, "postgres") == []
+    assert writer in site.stack.running()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

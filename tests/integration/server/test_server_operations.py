@@ -16,7 +16,6 @@ from cn_ops.drill_phases import DrillOptions, require_disposable, require_possib
 from cn_ops.errors import ExitCode, MissingError, OpsError, UsageError
 from cn_ops.faults import SCENARIOS
 from cn_ops.phases import Phases, Silent
-from cn_ops.recreate import recreate
 from cn_ops.replacement import plan_recreation
 from cn_ops.restore import restore, undo_restore
 from cn_ops.source import Source, find_source
@@ -77,7 +76,7 @@ def test_restore_in_its_own_place_works_too(new_site: NewSite) -> None:
 
 
 @pytest.mark.parametrize("commands", [{}, {"stop": ["true"], "start": ["true"]}], ids=["none", "stopped"])
-def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_written(
+def test_damage_on_record_is_not_restored_over_what_somebody_may_have_written(
     commands: dict[str, list[str]], new_site: NewSite
 ) -> None:
     """No writer is known here, or whether it was started by hand."""
@@ -86,13 +85,8 @@ def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_wri
     if commands:
         site.stack.stop(site.stack.writers)
     with site.operation("restore") as operation:
-        source = Source(made.dump, made.generation)
-        recreate(operation, plan_recreation(operation, source, made.manifest.sha256), lambda _: None)
-        left = operation.journal.read()
-        assert left is not None
-        assert left.recreating is not None
-        assert left.recreating.loaded
-        operation.intend(recreating=replace(left.recreating, loaded=False))
+        plan = plan_recreation(operation, Source(made.dump, made.generation), made.manifest.sha256)
+        operation.intend(recreating=replace(plan, damaged=True))
     site.rows("CREATE TABLE public.precious (n int)")
     before = site.content()
     for command in ("heal", "backup"):
@@ -106,6 +100,19 @@ def test_killed_restore_in_place_is_not_repeated_over_what_somebody_may_have_wri
     site.ok("restore", "--dump=latest", "--yes")
     assert "public.precious" not in site.content()
     assert site.journal is None
+
+
+def test_restore_killed_once_the_old_database_is_dropped_is_finished(new_site: NewSite, tcp: TcpServer) -> None:
+    """Nobody can have written to a database that is not there."""
+    site = new_site(restore={"strategy": "recreate"})
+    before = site.content()
+    made = back_up(site)
+    with site.operation("restore") as operation:
+        plan = plan_recreation(operation, Source(made.dump, made.generation), made.manifest.sha256)
+        operation.intend(recreating=plan)
+    tcp.execute("DROP DATABASE {} WITH (FORCE)", site.database)
+    site.ok("heal")
+    assert (site.content(), site.journal) == (before, None)
 
 
 def test_generation_is_proven_in_a_server_of_this_machine(site: ServerSite) -> None:

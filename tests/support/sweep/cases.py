@@ -18,6 +18,8 @@ from tests.support.sweep.site import Site
 
 # So far positions may move where a command polls.
 MOVED = 3
+# How often a command is run again in which the fault did not happen: what was to meet it had moved away.
+REPEATS = 2
 # Rules that are about one command only.
 More = Callable[[Site, Ended], Iterator[str]]
 
@@ -122,6 +124,11 @@ def sweep_command(site: Site, command: Command, count: int, config: pytest.Confi
 
 def _problems(site: Site, command: Command, case: Case, outcome: Outcome, *, heals_first: bool) -> Iterator[str]:
     ended = site.run(command.argv, case.position.place, case.kind)
+    for _ in range(REPEATS):
+        if ended.struck is not None or _is_past_the_end(case, ended):
+            break
+        site.begin(drifted=command.drifted)
+        ended = site.run(command.argv, case.position.place, case.kind)
     if ended.struck is None and _is_past_the_end(case, ended):
         outcome.codes["past the end of a run that polled less"] += 1
         return

@@ -69,16 +69,19 @@ def _databases(site: Site, left: Intent, *, restores: bool) -> Iterator[str]:
         if beside_pattern(DATABASE, Beside.INCOMING).fullmatch(name) and not (recorded and recorded.incoming == name):
             yield f"{name} is there, and the journal does not say so"
     good = [site.live, *([site.known.dumped] if restores else [])]
-    if recorded and (recorded.damaged or recorded.incoming is None):
-        # The database may be damaged, half made or not there: then the dump on record is good, and nobody writes.
+    is_good = databases.get(DATABASE, False) and site.fingerprint() in good
+    if recorded and (recorded.damaged or recorded.drop_first):
+        # The database may be damaged or not there: then the dump on record is good, and nobody writes.
         if hashlib.sha256(Path(recorded.dump).read_bytes()).hexdigest() != recorded.sha256:
             yield "the database is being made anew from a dump that has changed"
         at_work = [name for name in WRITERS if name in site.stack.running()]
-        if at_work and (DATABASE not in databases or site.fingerprint() not in good):
+        if at_work and not is_good:
             yield f"{', '.join(at_work)} runs on a database that is not whole"
+        if databases.get(DATABASE) and not recorded.damaged and not is_good:
+            yield "what has the live database's name is neither what it was nor what the dump holds"
     elif DATABASE not in databases:
         yield "the live database is gone"
-    elif databases[DATABASE] and site.fingerprint() not in good:
+    elif databases[DATABASE] and not is_good:
         yield "the live database is neither what it was nor what the dump holds"
 
 

@@ -145,7 +145,7 @@ class Site:
     def databases(self) -> dict[str, bool]:
         """Return the databases that are somebody's, and whether they let sessions in."""
         statement = (
-            "SELECT datname, datallowconn FROM pg_database"
+            "SELECT datname, datallowconn AND datconnlimit <> -2 FROM pg_database"
             f" WHERE datname NOT IN ('postgres', 'template0', 'template1', '{PRISTINE}')"
         )
         return dict(self.node.rows(statement, "postgres"))
