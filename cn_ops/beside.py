@@ -9,6 +9,7 @@ finds a half restored database under the live one's name, but for a while there 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,38 +41,64 @@ from cn_ops.replacement import (
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
     """Make the incoming database and fill it; return the record, which knows it by its oid.
 
-    After a failure ``settle`` drops the incoming database and leaves the live one as it is. To drop that first, the
-    writers must be stopped.
+    What an earlier try has made goes first. With ``drop_first`` the old database goes as soon as the new one is made,
+    and the writers must be stopped. After a failure ``settle`` says what everything is in.
     """
-    # That of an earlier try is gone: killed before the new one is on record, it must be known by its name.
+    discard_incoming(operation)
+    # Killed before its number is on record, it must be known by its name.
     wanted = replace(wanted, new_oid=None)
     operation.intend(recreating=wanted)
     said("create")
     with session(operation.stack, maintenance_database(wanted.database)) as connection:
         alter.create(connection, wanted.incoming, wanted.properties)
-        made = replace(wanted, new_oid=db.identity(connection, wanted.incoming).database_oid)
+        made = replace(wanted, new_oid=db.oid(connection, wanted.incoming))
         operation.intend(recreating=made)
-        if made.drop_first:
+        if made.drop_first and made.old_oid and db.oid(connection, made.database) == made.old_oid:
             said("drop the old one")
             alter.drop(connection, made.database)
-    fill(
-        *(operation.stack, made.incoming, Path(made.dump), operation.settings.restore, said),
-        owners=made.owners,
-        privileges=made.privileges,
-        fingerprint=wanted_fingerprint(made),
-    )
+    try:
+        fill(
+            *(operation.stack, made.incoming, Path(made.dump), operation.settings.restore, said),
+            owners=made.owners,
+            privileges=made.privileges,
+            fingerprint=wanted_fingerprint(made),
+        )
+    except OpsError as error:
+        error.state = ""  # of the dump it may know, and not of the databases
+        raise
     return made
 
 
+def discard_incoming(operation: Operation) -> None:
+    """Drop what an earlier try has made, unless its dump is gone: then it may be the only copy."""
+    left = operation.journal.read()
+    recorded = left.recreating if left else None
+    if recorded is None or not has_incoming(operation, recorded):
+        return
+    if recorded.new_oid is None or is_dump_there(recorded):
+        drop_beside(operation, [recorded.incoming])
+    else:
+        operation.phases.warn(
+            f"what an earlier restore had brought is kept as {recorded.incoming!r}, for its dump is gone or has "
+            "changed: `inv restore --finish` drops it"
+        )
+
+
+def has_incoming(operation: Operation, recorded: Recreation) -> bool:
+    """Whether what came in is there; another one of that name is somebody else's."""
+    there = oid_of(operation, recorded.incoming)
+    return there is not None and recorded.new_oid in (None, there)
+
+
 def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str], None]) -> Comparison | None:
-    """Prove the incoming database; one that is not equal is kept for a look, and the live one goes on."""
-    live = _live_state(operation, made)
-    state = f"the database {made.database!r} {live}; what came back is kept as {made.incoming!r}"
-    hint = "look at it with `inv compare`, or restore another generation: `inv backups` lists them"
-    is_lost = speaks_of(operation, made)
-    if is_lost:
+    """Prove the incoming database; one that is not equal is kept for a look."""
+    state = f"{_live_state(operation, made)}; what came back is kept as {made.incoming!r}"
+    look = f"`inv compare --dump={shlex.quote(made.dump)} --database={made.incoming}`"
+    hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
+    if is_lost := speaks_of(operation, made):
         state += f" until the next command restores it again{writers_state(operation)}"
-        hint += "; if it is what you want, rename it to the live one's name with psql, then `inv heal`"
+        first = "" if oid_of(operation, made.database) is None else "rename or drop the other one, "
+        hint += f"; if it is what you want, {first}rename it to {made.database!r} with psql, then `inv heal`"
     try:
         return verify(operation, made, said, state=state, hint=hint)
     except VerificationFailed:
@@ -96,7 +123,8 @@ def is_swapped(operation: Operation, recorded: Recreation) -> bool:
 def settle(operation: Operation) -> str:
     """Finish a swap that was made, or drop what was not swapped in; return what everything is in, if it was known.
 
-    What a swap had closed is opened. A live database that is not whole stays on record: it is to be restored.
+    What a swap had closed is opened. A live database that is not whole stays on record, for it is to be restored, and
+    so does what came back until then.
     """
     left = operation.journal.read()
     if left and left.closed:
@@ -114,16 +142,16 @@ def settle(operation: Operation) -> str:
         finished(operation)
         kept = f", the old one is {recorded.previous!r}" if has_old else ""
         return f"the database {recorded.database!r} is the restored one{kept}"
-    state = f"the database {recorded.database!r} {_live_state(operation, recorded)}"
-    is_lost = speaks_of(operation, recorded)
-    # Another one of that name is somebody else's.
-    if recorded.new_oid in (None, oid_of(operation, recorded.incoming)):
-        if is_lost and recorded.new_oid and not is_dump_there(recorded):
-            state += f"; its dump is gone or has changed, and what came back of it is kept as {recorded.incoming!r}"
-        else:
+    state = _live_state(operation, recorded)
+    if speaks_of(operation, recorded):
+        return state
+    if has_incoming(operation, recorded):
+        # Whatever else has the live one's name now: without the old one, what came back may be the only copy.
+        if recorded.new_oid is None or oid_of(operation, recorded.database) == recorded.old_oid:
             drop_beside(operation, [recorded.incoming])
-    if not is_lost:
-        finished(operation)
+        else:
+            state += f"; what came back is kept as {recorded.incoming!r}"
+    finished(operation)
     return state
 
 
@@ -170,9 +198,11 @@ def drop_beside(operation: Operation, names: Sequence[str]) -> None:
 
 def _live_state(operation: Operation, recorded: Recreation) -> str:
     there = oid_of(operation, recorded.database)
-    if speaks_of(operation, recorded):
-        return "is not there" if there is None else "is not whole"
-    return "is as it was" if there == recorded.old_oid else "is one that somebody has made since, and is left alone"
+    if there == recorded.old_oid:
+        now = "is not whole" if speaks_of(operation, recorded) else "is as it was"
+    else:
+        now = "is not there" if there is None else "is one that somebody has made since"
+    return f"the database {recorded.database!r} {now}"
 
 
 def undo(operation: Operation) -> tuple[str, str | None]:
@@ -188,7 +218,7 @@ def undo(operation: Operation) -> tuple[str, str | None]:
 
 
 def newest_previous(operation: Operation) -> str:
-    """Return the database that the last restore replaced; raises ``UsageError`` when there is none."""
+    """Return the newest database that a restore has kept; raises ``UsageError`` when there is none."""
     there = databases_beside(operation, Beside.PREVIOUS)
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         # What an interrupted drop has left keeps its name.
@@ -254,6 +284,6 @@ def open_databases(operation: Operation, names: Sequence[str]) -> None:
 
 def _open(operation: Operation, connection: alter.Connection, names: Sequence[str]) -> None:
     for name in names:
-        if db.is_valid(connection, name):
+        if db.is_valid(connection, name) and not db.lets_in(connection, name):
             alter.allow_connections(connection, name, allowed=True)
     operation.intend(closed=())

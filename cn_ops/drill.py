@@ -24,7 +24,7 @@ from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.replacement import is_another_cluster
+from cn_ops.replacement import is_another_cluster, writers_state
 from cn_ops.writers import start_unless_recreating
 
 LOG = logging.getLogger("cn_ops.drill")
@@ -126,7 +126,7 @@ def _database_state(operation: Operation) -> str:
                         f"the server is a new one, and {name!r} is empty: `inv restore --dump={dump}` brings it back"
                     )
             return (
-                f"the database {name!r} is damaged or dropped and its writers are stopped; "
+                f"the database {name!r} is damaged or dropped{writers_state(operation)}; "
                 f"the dump {record.recreating.dump} is good, and the next command restores it"
             )
         return f"no damage of this drill is left in the database {name!r}"

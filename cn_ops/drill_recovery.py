@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import cn_ops.postgres.database as db
-from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.beside import discard_incoming, restore_incoming, settle, swap, verify_incoming
 from cn_ops.differences import compare
 from cn_ops.drill_phases import Measured
 from cn_ops.errors import OperationFailed, OpsError, VerificationFailed
@@ -119,6 +119,7 @@ def _require_harmless(
             failure = error
     operation.stack.start_postgres()
     settle(operation)
+    discard_incoming(operation)
     if failure is None:
         raise VerificationFailed("a restore ended well that could not: nothing is proven")
     with session(operation.stack, maintenance_database(operation.database)) as connection:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from cn_ops.beside import open_databases, restore_incoming, settle, swap, verify_incoming
-from cn_ops.errors import OperationFailed
+from cn_ops.beside import has_incoming, open_databases, restore_incoming, settle, swap, verify_incoming
+from cn_ops.errors import OperationFailed, OpsError
 from cn_ops.generations import folder_lock
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
-from cn_ops.postgres.load import end_tool_sessions
+from cn_ops.postgres import load
 from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import maintenance_database, session
@@ -18,11 +20,14 @@ from cn_ops.replacement import (
     finished,
     is_another_cluster,
     is_dump_there,
+    names_beside,
     refuse_writers,
     speaks_of,
     writers_state,
 )
 from cn_ops.writers import start_writers
+
+ANOTHER = "restore another generation: `inv restore --dump=…`; `inv backups` lists them"
 
 
 def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
@@ -65,15 +70,15 @@ def put_back(operation: Operation) -> list[str]:
 
 
 def end_left_sessions(operation: Operation) -> None:
-    """End what a killed command's tools still do in the server, and drop what was scratch to it.
+    """End what a killed command and its tools still do in the server, and drop what was scratch to it.
 
     The caller holds the stack's lock.
     """
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        ended = end_tool_sessions(connection)
+        ended = load.end_left_sessions(connection)
         drop_left_scratch(connection, operation.database)
         if ended:
-            operation.phases.warn(f"ended {ended} sessions of tools that a killed command had left in the server")
+            operation.phases.warn(f"ended {ended} sessions that a killed command had left in the server")
 
 
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
@@ -87,24 +92,37 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
         return "left the databases of another cluster alone"
     with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
         # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
+        end_left_sessions(operation)
         state = settle(operation)
         if not speaks_of(operation, recorded):
             return state
         with server_lock(operation.stack, recorded.database):
-            end_left_sessions(operation)
-            refuse_writers(operation, recorded)
             if not is_dump_there(recorded):
-                raise _dump_is_gone(recorded, f"{state}{writers_state(operation)}")
-            made = restore_incoming(operation, recorded, lambda _: None)
-            verify_incoming(operation, made, lambda _: None)
-            swap(operation, made)
-            finished(operation)
-            return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+                kept = f"; what came back of it is kept as {recorded.incoming!r}"
+                raise OperationFailed(
+                    f"the dump {recorded.dump} is gone or has changed, and {recorded.database!r} was being restored "
+                    "from it",
+                    state=f"{state}{writers_state(operation)}{kept if has_incoming(operation, recorded) else ''}",
+                    hint=ANOTHER,
+                )
+            return _restored(operation, recorded)
 
 
-def _dump_is_gone(recorded: Recreation, state: str) -> OperationFailed:
-    return OperationFailed(
-        f"the dump {recorded.dump} that {recorded.database!r} was being restored from is gone or has changed",
-        state=state,
-        hint="restore another: `inv restore --dump=…`; `inv backups` lists what there is",
-    )
+def _restored(operation: Operation, recorded: Recreation) -> str:
+    # Reading the dump has taken its time.
+    if not speaks_of(operation, recorded):
+        return settle(operation)
+    refuse_writers(operation, recorded)
+    with session(operation.stack, maintenance_database(recorded.database)) as connection:
+        incoming, previous = names_beside(connection, recorded.database)
+    try:
+        made = restore_incoming(operation, replace(recorded, incoming=incoming, previous=previous), lambda _: None)
+        verify_incoming(operation, made, lambda _: None)
+        swap(operation, made)
+    except OpsError as error:
+        with suppress(OpsError):
+            error.with_state(f"{settle(operation)}{writers_state(operation)}")
+        error.with_hint(f"mend the cause, then `inv heal`; or {ANOTHER}")
+        raise
+    finished(operation)
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"

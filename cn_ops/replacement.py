@@ -1,21 +1,22 @@
-"""What both ways of restoring share: what is on record, what it is proven against, and whose database it is."""
+"""Replacing the live database: what is planned and on record, what is loaded and proven, and whose database it is."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.errors import MissingError, OperationFailed, OpsError, UsageError
 from cn_ops.files import explained, sha256
 from cn_ops.fingerprint import Comparison, Extension, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
+from cn_ops.postgres.alter import Connection
 from cn_ops.postgres.analyze import analyze, analyzing
 from cn_ops.postgres.extensions import Offer, offers
 from cn_ops.postgres.load import load, run_sql
@@ -75,7 +76,7 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
     drop_first = settings.strategy == "recreate"
     left = unfinished(operation)
     with session(operation.stack, maintenance_database(database)) as connection:
-        there = db.identity(connection, database) if db.exists(connection, database) else None
+        there = db.oid(connection, database)
         # The dump's generation knows best; then a record of what a killed restore dropped, then what is there.
         if manifest:
             properties = manifest.properties
@@ -90,10 +91,10 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         in_it = [role.name for role in expected.roles] if expected and (owners or privileges) else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
-        db.require_may_act_as(connection, properties.owner)
+        for owner in {properties.owner, *([db.properties(connection, database).owner] if there else [])}:
+            db.require_may_act_as(connection, owner)
         _look_at_extensions(operation, source, expected.extensions if expected else (), offers(connection))
-        both = (Beside.INCOMING, Beside.PREVIOUS)
-        incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
+        incoming, previous = names_beside(connection, database)
         return Recreation(
             dump=str(source.path),
             sha256=sha256,
@@ -101,7 +102,8 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
             system_identifier=db.system_identifier(connection),
             properties=properties,
             manifest=str(source.generation.manifest_file) if source.generation else None,
-            old_oid=there.database_oid if there else None,
+            # What somebody has made since is none of it: it is set aside at the swap, and never dropped.
+            old_oid=left.old_oid if left else there,
             damaged=left is not None,
             owners=owners,
             privileges=privileges,
@@ -149,9 +151,21 @@ def warn_of_statistics(operation: Operation, problems: Sequence[str]) -> None:
         operation.phases.warn(f"the planner has no statistics of {'; '.join(first_of(problems, SHOWN_PROBLEMS))}")
 
 
+def names_beside(connection: Connection, database: str) -> tuple[str, str]:
+    """Return free names for the incoming and for the previous database."""
+    both = (Beside.INCOMING, Beside.PREVIOUS)
+    incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
+    return incoming, previous
+
+
 def writers_state(operation: Operation) -> str:
-    """Say that the writers are stopped, where the stack knows of any."""
-    return ", and its writers are stopped" if operation.stack.writers else ""
+    """Say whether the writers are stopped, where the stack knows of any and can be asked."""
+    with suppress(OpsError):
+        if writers := operation.stack.writers:
+            running = operation.stack.running()
+            at_work = [name for name in writers if name in running]
+            return f", and {', '.join(at_work)} runs" if at_work else ", and its writers are stopped"
+    return ""
 
 
 def finished(operation: Operation) -> None:
@@ -194,25 +208,23 @@ def speaks_of(operation: Operation, recorded: Recreation) -> bool:
     """Whether the live database, or that there is none, is what the record calls not whole."""
     if is_another_cluster(operation, recorded):
         return False
+    if not recorded.damaged and not (recorded.drop_first and recorded.old_oid):
+        return False
     there = oid_of(operation, recorded.database)
-    if recorded.damaged and there in (None, recorded.old_oid):
-        return True
-    return recorded.drop_first and _is_dropped(operation, recorded, there)
-
-
-def _is_dropped(operation: Operation, recorded: Recreation, there: int | None) -> bool:
-    """Whether the old database is gone or half gone, and nothing of worth has come in its place."""
     if there is None:
         return True
-    if not is_valid(operation, recorded.database):
-        return there == recorded.old_oid
-    return there not in (recorded.old_oid, recorded.new_oid) and is_empty(operation, recorded.database)
+    is_usable = is_valid(operation, recorded.database)
+    if there == recorded.old_oid:
+        return recorded.damaged or not is_usable
+    # One that somebody has made since, with nothing in it: it is set aside at the swap.
+    return is_usable and there != recorded.new_oid and is_empty(operation, recorded.database)
 
 
 def is_dump_there(recorded: Recreation) -> bool:
-    """Whether the dump on record can still be restored: it is the file that was checked."""
-    dump = Path(recorded.dump)
-    return dump.is_file() and sha256(dump) == recorded.sha256
+    """Whether the dump on record can still be restored: it can be read, and is the file that was checked."""
+    with suppress(OSError):
+        return sha256(Path(recorded.dump)) == recorded.sha256
+    return False
 
 
 def unfinished(operation: Operation) -> Recreation | None:
@@ -242,7 +254,7 @@ def _on_record(operation: Operation) -> Recreation | None:
 def oid_of(operation: Operation, database: str) -> int | None:
     """Return a database's oid, or None when it is not there."""
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        return db.identity(connection, database).database_oid if db.exists(connection, database) else None
+        return db.oid(connection, database)
 
 
 def is_valid(operation: Operation, database: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, VerificationFailed, saying
+from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
 from cn_ops.files import refused
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
@@ -17,7 +17,7 @@ from cn_ops.model import RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.replacement import finished, oid_of, refuse_another_s
+from cn_ops.replacement import finished, oid_of, refuse_another_s, writers_state
 from cn_ops.restore_plan import Plan, plan_restore, require_server
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
@@ -36,13 +36,13 @@ def restore(
         with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
             require_server(operation)
             held.enter_context(server_lock(operation.stack, operation.database))
-            settle(operation)
             refuse_another_s(operation)
+            end_left_sessions(operation)
+            settle(operation)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
         plan.require_unchanged()  # a person may have taken hours to confirm
         try:
-            end_left_sessions(operation)
             comparison, previous = _replace(operation, plan)
         except (OpsError, OSError, KeyboardInterrupt) as error:
             raise _failed(operation, error, plan.recreation.old_oid) from error
@@ -67,10 +67,16 @@ def restore(
 
 
 def undo_restore(operation: Operation) -> tuple[str, str | None]:
-    """Swap the newest previous database back in; return its name, and the one that the live one has now, if any."""
+    """Swap the newest previous database back in; return its name, and the one that the live one has now, if any.
+
+    Takes over what a killed or failed restore left: a live database that is not whole need not be restored for it.
+    """
     with ExitStack() as held:
         with saying("nothing was changed", RUN_AGAIN):
             held.enter_context(server_lock(operation.stack, operation.database))
+            refuse_another_s(operation)
+            end_left_sessions(operation)
+            settle(operation)
         return _undone(operation)
 
 
@@ -80,9 +86,11 @@ def _undone(operation: Operation) -> tuple[str, str | None]:
         _stop_writers(operation)
         with operation.phases.phase("swap"):
             names = undo(operation)
+            finished(operation)
     except (OpsError, KeyboardInterrupt) as error:
         raise _failed(operation, error, before) from error
     _start_writers(operation)
+    operation.intend(started=(), started_stack=False)
     return names
 
 
@@ -140,8 +148,7 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
     with suppress(OpsError):
-        # One that is not equal is kept for a look.
-        settled = "" if isinstance(failure, VerificationFailed) else settle(operation)
+        settled = settle(operation)
         record = operation.journal.read()
         if record is None or record.recreating is None:
             # What is on record may be gone already, and the error be about that: only the oid tells which one it is.
@@ -149,7 +156,8 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
             now = "as it was" if is_same else "the one that was to take its place"
             failure.with_state(settled or f"the database {operation.database!r} is {now}")
         elif settled:
-            failure.with_state(f"{settled}; its writers are stopped, and `inv heal` restores it")
+            now = f"{settled}{writers_state(operation)}"
+            failure.with_state(f"{now}; `inv heal` restores it, as long as its dump is there")
     failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
     try:
         start_unless_recreating(operation)

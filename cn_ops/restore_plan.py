@@ -11,6 +11,7 @@ from cn_ops.files import explained
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
+from cn_ops.postgres.alter import Connection
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.replacement import plan_recreation
@@ -22,8 +23,8 @@ from cn_ops.text import readable_bytes
 class Plan:
     """What a restore is about to do, after every check.
 
-    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known; ``dump_stamp`` is
-    that of the file before it was read.
+    Sizes in bytes, ``size_now`` null for no database, ``free_bytes`` null when it cannot be known, ``freed_bytes``
+    what is dropped before the new database is filled; ``dump_stamp`` is that of the file before it was read.
     """
 
     source: Source
@@ -32,6 +33,7 @@ class Plan:
     dump_bytes: int
     size_now: int | None
     free_bytes: int | None
+    freed_bytes: int
     writers: tuple[str, ...]
 
     def require_unchanged(self) -> None:
@@ -71,7 +73,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
         plan = _plan(operation, source, recreation, stamp, checked.archive.size_bytes)
         _check_space(operation, plan)
         step.detail = f"{source.path.name}, {readable_bytes(plan.dump_bytes)}"
-        _warn_of_writers(operation)
+        _warn_of_writers(operation, "drop" if recreation.drop_first else "swap")
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan
@@ -118,19 +120,19 @@ def _look_at_cluster(operation: Operation, source: Source, wanted: str) -> None:
     operation.phases.warn(f"{said}, as is right where a server was lost and made anew")
 
 
-def _warn_of_writers(operation: Operation) -> None:
-    """Say what nobody will stop, and whose sessions cannot be ended: better known before than at the swap."""
+def _warn_of_writers(operation: Operation, end: str) -> None:
+    """Say what nobody will stop, and whose sessions cannot be ended: better known before than at that end."""
     if not operation.stack.writers:
         operation.phases.warn(
             "no service is stopped, for stack.server.stop and stack.server.start are not set: what is written until "
-            "the swap goes to the old database, and every session there is ended then"
+            f"the {end} goes to the old database, and every session there is ended then"
         )
     with session(operation.stack, maintenance_database(operation.database)) as connection:
         roles = db.out_of_reach(connection, operation.database)
         if roles:
             operation.phases.warn(
                 f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)}: unless they are "
-                "gone by then, the swap is refused and nothing is changed"
+                f"gone by then, the {end} is refused and nothing is changed"
             )
 
 
@@ -160,7 +162,11 @@ def _plan(
                 state="nothing was changed",
                 hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
             )
-        size_now = db.size_bytes(connection, operation.database) if recreation.old_oid else None
+        size_now = _size(connection, operation.database)
+        # What an earlier try has made goes before the new one comes, and with drop_first the old one.
+        left = operation.journal.read()
+        earlier = _size(connection, left.recreating.incoming) if left and left.recreating else None
+        freed = (earlier or 0) + ((size_now or 0) if recreation.drop_first else 0)
     running = stack.running()
     return Plan(
         source=source,
@@ -169,8 +175,13 @@ def _plan(
         dump_bytes=dump_bytes,
         size_now=size_now,
         free_bytes=stack.free_bytes(),
+        freed_bytes=freed,
         writers=tuple(name for name in stack.writers if name in running),
     )
+
+
+def _size(connection: Connection, database: str) -> int | None:
+    return db.size_bytes(connection, database) if db.exists(connection, database) else None
 
 
 def _check_space(operation: Operation, plan: Plan) -> None:
@@ -181,8 +192,7 @@ def _check_space(operation: Operation, plan: Plan) -> None:
             f"the free space of the server is not known: the restored database needs {readable_bytes(needed)}"
         )
         return
-    # Beside the old database both need room; in its place, the old one goes before the new one comes.
-    there = plan.free_bytes + (plan.size_now or 0 if plan.recreation.drop_first else 0)
+    there = plan.free_bytes + plan.freed_bytes
     if needed > there:
         smaller = "" if plan.recreation.drop_first else "; --strategy=recreate needs no room for two"
         raise MissingError(

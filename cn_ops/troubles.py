@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from cn_ops.beside import settle
+from cn_ops.beside import discard_incoming
 from cn_ops.errors import OpsError, VerificationFailed
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
@@ -131,4 +131,4 @@ def disk_full_while_restoring(operation: Operation, wanted: Recreation, said: Sa
             said(what)
 
         yield wanted, listening
-        settle(operation)  # a database that is still there would keep the disk
+        discard_incoming(operation)  # a database that is still there would keep the disk

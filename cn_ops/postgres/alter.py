@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cn_ops.errors import UsageError
+from cn_ops.errors import OperationFailed, UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import out_of_reach
+from cn_ops.postgres.database import out_of_reach, prepared_transactions
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -31,7 +32,15 @@ Connection = psycopg.Connection
 
 
 def drop(connection: psycopg.Connection, database: str) -> None:
-    """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it."""
+    """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it.
+
+    Raises ``OperationFailed`` for one with prepared transactions, before it is touched.
+    """
+    if prepared := prepared_transactions(connection, database):
+        raise OperationFailed(
+            f"{database!r} has prepared transactions, and cannot be dropped: {', '.join(prepared)}",
+            hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
+        )
     if out_of_reach(connection, database):
         end_sessions(connection, database)
     _drop_subscriptions(connection, database)
@@ -39,7 +48,13 @@ def drop(connection: psycopg.Connection, database: str) -> None:
     template = connection.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", (database,))
     if template.rowcount:
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    try:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    except psycopg.Error:
+        if template.rowcount:
+            with suppress(psycopg.Error):
+                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(name))
+        raise
 
 
 def disable_subscriptions(connection: psycopg.Connection, database: str) -> tuple[str, ...]:

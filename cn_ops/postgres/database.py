@@ -67,10 +67,21 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
     """Return which database this is; raises ``OperationFailed`` when it is gone."""
-    oid = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
-    if oid is None:
+    number = oid(connection, database)
+    if number is None:
         raise OperationFailed(f"the database {database!r} is gone")
-    return Identity(system_identifier(connection), database, int(str(oid)))
+    return Identity(system_identifier(connection), database, number)
+
+
+def oid(connection: psycopg.Connection, database: str) -> int | None:
+    """Return a database's number, or None when it is not there."""
+    found = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
+    return None if found is None else int(str(found))
+
+
+def lets_in(connection: psycopg.Connection, database: str) -> bool:
+    """Whether a database is there, and is not closed to everybody."""
+    return bool(_value(connection, "SELECT datallowconn FROM pg_database WHERE datname = %s", database))
 
 
 def size_bytes(connection: psycopg.Connection, database: str) -> int:
@@ -119,11 +130,11 @@ def require_may_create(connection: psycopg.Connection) -> None:
 
 
 def require_may_act_as(connection: psycopg.Connection, owner: str) -> None:
-    """Raise ``UsageError`` unless this session's role can rename a database of that owner's."""
+    """Raise ``UsageError`` unless this session's role can rename and drop a database of that owner's."""
     if not _value(connection, "SELECT pg_has_role(%s, 'USAGE')", owner):
         raise UsageError(
-            f"the role {connection.info.user!r} may not act as {owner!r}, who is to own the database: it could make "
-            "one, and not give it the live one's name",
+            f"the role {connection.info.user!r} may not act as {owner!r}, who owns the live database, or is to: it "
+            "could not rename it",
             state="nothing was changed",
             hint=f"a superuser can grant it: GRANT {owner} TO {connection.info.user}, with the right to inherit",
         )

@@ -176,8 +176,10 @@ def _for_scratch(text: bytes) -> bytes:
     return b"SET allow_in_place_tablespaces = on;\n" + text if tablespaces else text
 
 
-def end_tool_sessions(connection: psycopg.Connection) -> int:
-    """End the sessions of client tools that a killed command left behind; return how many there were.
+def end_left_sessions(connection: psycopg.Connection) -> int:
+    """End the sessions, client tools' and our own, that a killed command left behind; return how many there were.
+
+    A statement goes on in the server when whoever sent it is dead: a drop that waits would be done later.
 
     Only for the one that holds the stack's lock: whoever lives on then, such as `inv compare`, changes nothing. Of
     another machine's commands nobody here can tell whether they live.

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 from cn_ops.errors import MissingError, OperationFailed
 from cn_ops.postgres.refusals import CONNECT_SECONDS, refusal, told
 from cn_ops.stack import Server
+from cn_ops.stack.base import session_name
 
-APPLICATION_NAME = "cn-ops"
 MAINTENANCE_DATABASE = "postgres"
 MAINTENANCE_DATABASES = (MAINTENANCE_DATABASE, "template1")
 LOGIN_TRIGGERS_SINCE = 170_000
@@ -62,7 +62,7 @@ def connected(parameters: Mapping[str, str], settings: Mapping[str, str]) -> psy
             "hostaddr": "",
             "connect_timeout": str(CONNECT_SECONDS),
             **parameters,
-            "application_name": APPLICATION_NAME,
+            "application_name": session_name(),
             "options": f"{own} {_options({**PINNED, **settings})}".strip(),
         }
     )

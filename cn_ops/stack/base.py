@@ -31,8 +31,8 @@ SCRATCH_SETTINGS: dict[str, str] = {
 }
 
 
-def tool_session() -> str:
-    """Return a name for a client tool's session, by which it can be ended when its maker has been killed."""
+def session_name() -> str:
+    """Return a name for a session, a client tool's or our own, by which it can be ended when its maker was killed."""
     return f"{own_sessions()}{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 

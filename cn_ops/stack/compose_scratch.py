@@ -20,7 +20,7 @@ from cn_ops.errors import MissingError, OperationFailed, TimedOut
 from cn_ops.files import claim_folder
 from cn_ops.process import ProcessFailed, Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import SCRATCH_SETTINGS, tool_session
+from cn_ops.stack.base import SCRATCH_SETTINGS, session_name
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import service_containers
 from cn_ops.stack.tool_runner import ContainerTools, exec_options
@@ -78,7 +78,7 @@ class ScratchContainer(ContainerTools):
         self, argv: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None
     ) -> Iterator[Running]:
         """Start a client tool in the container; whatever runs there ends with the container."""
-        options = exec_options(self._user, tool_session())
+        options = exec_options(self._user, session_name())
         command = [self._engine, "exec", "--interactive", *options, self._container, *argv]
         try:
             with process.started(command, stdin=stdin, stdout=stdout) as running:

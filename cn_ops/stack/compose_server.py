@@ -12,7 +12,7 @@ from cn_ops.errors import MissingError, OperationFailed, OpsError, TimedOut
 from cn_ops.masking import remember
 from cn_ops.process import Running
 from cn_ops.settings import PostgresSettings
-from cn_ops.stack.base import tool_session
+from cn_ops.stack.base import session_name
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import Container, service_containers
 from cn_ops.stack.compose_lifeline import lifeline
@@ -61,7 +61,7 @@ class ComposeServer:
         Ending the local client would leave the tool running in there. One without input is ended by its
         lifeline, also after a kill -9 of this process; one with input ends with that; and their sessions are ended.
         """
-        session = tool_session()
+        session = session_name()
         container, password = self._container(), self._known_password()
         inside = exec_options(self._postgres.user, session)
         inside += ["-e", "PGPASSWORD"] if password else []

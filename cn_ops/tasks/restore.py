@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         dump="latest, latest-proven, random, a generation's id, or the path of a dump",
         strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
         finish="drop the databases that earlier restores replaced",
-        undo="swap the database that the last restore replaced back in",
+        undo="swap the newest database that a restore has kept back in",
         jobs="how many sessions load, make indexes and compare at the same time (default: restore.jobs)",
         force_version="restore with client tools of a newer major version than the server's",
     )

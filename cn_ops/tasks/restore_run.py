@@ -34,13 +34,11 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
 
 
 def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
-    """Swap the database that the last restore replaced back in."""
+    """Swap the newest database that a restore has kept back in."""
     with locked("restore --undo", stack) as operation:
         operation.require_server()
         back, undone = newest_previous(operation), None  # before a writer is stopped for nothing
         if not dry_run:
-            heal(operation)
-            back = newest_previous(operation)
             confirmed(operation, f"undoing replaces the database {operation.database!r} by {back!r}", yes=yes)
             back, undone = undo_restore(operation)
     if as_json:

@@ -48,7 +48,7 @@ def test_interrupted_restore_says_what_is_left_and_the_next_command_finishes_it(
     running = other_node.start("restore", "--dump=latest", "--strategy=recreate")
     wait_for(other_node.loading, running)
     done = interrupt(other_node, running)
-    assert "is not there; its writers are stopped, and `inv heal` restores it" in done.err
+    assert "is not there, and its writers are stopped; `inv heal` restores it" in done.err
     assert other_node.running() == {"db"}
     other_node.inv("heal").ok()
     assert other_node.sql("select count(*) from notes") == "20"

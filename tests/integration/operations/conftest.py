@@ -13,6 +13,7 @@ import pytest
 from cn_ops.names import Beside
 from cn_ops.stack.embedded import EmbeddedStack
 from cn_ops.stack.embedded_layout import wheel_binaries
+from tests.support.left import Left
 from tests.support.nodes import Node, bin_dir, merged
 from tests.support.operations import Tools, beside_it, execute
 from tests.support.stacks import USER_API
@@ -88,3 +89,9 @@ def tools() -> Iterator[Tools]:
             site.change({"stack": {"embedded": {"bin_dir": str(made)}}})
 
         yield change
+
+
+@pytest.fixture
+def left(site: Node) -> Left:
+    """A site with a backup, and a restore that drops first to be left in the middle."""
+    return Left(site)

@@ -27,7 +27,7 @@ from tests.support.processes import wait_until
 # What every wrapper does first: a version that is asked for is told.
 VERSION = "case $1 in --version) exec {real} $1;; esac"
 HELD_SNAPSHOTS = (
-    "SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'cn-ops'"
+    "SELECT count(*)::int FROM pg_stat_activity WHERE application_name ~ '^cn-ops-' AND state = 'idle in transaction'"
     " AND datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()"
 )
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import cn_ops.postgres.database as db
 from cn_ops.backup import backup
 from cn_ops.beside import restore_incoming, settle
 from cn_ops.errors import ExitCode, LockHeld, OperationFailed, VerificationFailed
-from cn_ops.model import Recreation
 from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
@@ -22,55 +20,9 @@ from cn_ops.replacement import plan_recreation, unfinished
 from cn_ops.restore import restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
+from tests.support.left import HALF, Left, breaking, expect_another_row
 from tests.support.nodes import Node
 from tests.support.operations import Tools, back_up, beside_it, bring_back, execute, heal_it, tells_everything
-
-HALF = "DROP SCHEMA cn_user CASCADE; TRUNCATE cn_relay.events CASCADE"
-
-
-class Left:
-    """A site with a backup, and the record of an operation that was killed."""
-
-    def __init__(self, site: Node) -> None:
-        site.change({"restore": {"strategy": "recreate"}})
-        self.site = site
-        self.before = site.content()
-        made = back_up(site)
-        with site.operation("restore") as operation:
-            self.plan = plan_recreation(operation, Source(made.dump, made.generation), made.manifest.sha256)
-
-    def record(self, recreating: Recreation, **others: object) -> None:
-        with self.site.operation("restore") as operation:
-            operation.intend(recreating=recreating, **others)
-
-    def oid(self) -> int:
-        with session(self.site.stack, "postgres") as connection:
-            return db.identity(connection, self.site.database).database_oid
-
-    def dropped(self) -> str:
-        """Be killed while the new database is being filled; return its name."""
-        execute(self.site.stack, "CREATE DATABASE {}", self.plan.incoming)
-        with session(self.site.stack, "postgres") as connection:
-            made = db.identity(connection, self.plan.incoming).database_oid
-        self.record(replace(self.plan, new_oid=made))
-        execute(self.site.stack, "DROP DATABASE {} WITH (FORCE)", self.site.database)
-        return self.plan.incoming
-
-    def made_anew(self, server: EmbeddedStack) -> None:
-        execute(server, "DROP DATABASE {} WITH (FORCE)", self.site.database)
-        execute(server, "CREATE DATABASE {}", self.site.database)
-
-
-@pytest.fixture
-def left(site: Node) -> Left:
-    return Left(site)
-
-
-def expect_another_row(manifest: Path) -> None:
-    document = json.loads(manifest.read_bytes())
-    events = next(one for one in document["fingerprint"]["tables"] if one["name"] == "cn_relay.events")
-    events["rows"] += 1
-    manifest.write_text(json.dumps(document))
 
 
 def test_killed_before_the_drop_leaves_the_database_as_it_was(left: Left) -> None:
@@ -118,7 +70,8 @@ def test_what_came_back_and_is_not_equal_is_kept_and_can_be_taken_as_it_is(left:
     with pytest.raises(VerificationFailed) as again:
         heal_it(left.site)
     assert events in again.value.evidence
-    assert beside_it(left.site, Beside.INCOMING) == (incoming,)
+    (incoming,) = beside_it(left.site, Beside.INCOMING)
+    assert incoming in again.value.state
     assert not set(left.site.stack.running()) & set(left.site.stack.writers)
     execute(server, "ALTER DATABASE {} RENAME TO {}", incoming, left.site.database)
     assert heal_it(left.site)
@@ -360,15 +313,6 @@ def test_restore_beside_that_fails_does_not_take_a_lost_database_off_the_record(
     assert heal_it(left.site)
     assert left.site.content() == left.before
     assert left.site.journal is None
-
-
-@contextmanager
-def breaking(site: Node, tools: Tools) -> Iterator[None]:
-    """Let every load fail for the block."""
-    before = site.settings.stack.embedded.bin_dir
-    tools(site, pg_restore='case "$*" in *--dbname*) echo "it is broken" >&2; exit 1;; esac; exec {real} "$@"')
-    yield
-    site.change({"stack": {"embedded": {"bin_dir": before and str(before)}}})
 
 
 @pytest.fixture

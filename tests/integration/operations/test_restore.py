@@ -141,14 +141,16 @@ def test_load_that_fails_beside_leaves_the_live_database_and_nothing_else(site: 
     assert site.journal is None
 
 
-def test_load_in_place_that_fails_says_so_and_healing_finishes_it(new_site: NewSite, tools: Tools) -> None:
+def test_load_that_fails_once_the_old_one_is_dropped_says_so_and_healing_finishes_it(
+    new_site: NewSite, tools: Tools
+) -> None:
     site: Node = new_site(restore={"strategy": "recreate"})
     before = site.content()
     back_up(site)
     tools(site, pg_restore='case "$*" in *--exit-on-error*) echo no memory >&2; exit 1;; esac; exec {real} "$@"')
     with pytest.raises(OperationFailed) as failed:
         bring_back(site)
-    assert f"the database {site.database!r} is not there; its writers are stopped" in failed.value.state
+    assert f"the database {site.database!r} is not there, and its writers are stopped" in failed.value.state
     assert "`inv heal` restores it" in failed.value.state
     assert "no memory" in failed.value.evidence
     site.change({"stack": {"embedded": {"bin_dir": None}}})

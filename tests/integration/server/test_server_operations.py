@@ -23,7 +23,7 @@ from cn_ops.verify import verify
 from tests.support.nodes import content
 from tests.support.operations import back_up, bring_back, heal_it, tells_everything
 from tests.support.processes import wait_until
-from tests.support.tcp_server import ADMINISTRATOR, APPLICATION, PASSWORD, ServerSite, TcpServer
+from tests.support.tcp_server import ADMINISTRATOR, APPLICATION, PASSWORD, TENANT, ServerSite, TcpServer
 
 from .conftest import NewSite, Tools
 
@@ -66,7 +66,7 @@ def test_database_that_is_gone_comes_back(site: ServerSite, tcp: TcpServer) -> N
     assert site.content() == before
 
 
-def test_restore_in_its_own_place_works_too(new_site: NewSite) -> None:
+def test_restore_that_drops_first_works_too(new_site: NewSite) -> None:
     site = new_site(restore={"strategy": "recreate"})
     before = site.content()
     back_up(site)
@@ -113,6 +113,32 @@ def test_restore_killed_once_the_old_database_is_dropped_is_finished(new_site: N
     tcp.execute("DROP DATABASE {} WITH (FORCE)", site.database)
     site.ok("heal")
     assert (site.content(), site.journal) == (before, None)
+
+
+@pytest.mark.parametrize("strategy", ["beside", "recreate"])
+def test_live_database_of_an_owner_that_this_role_may_not_act_as_is_refused_before_anything_is_touched(
+    strategy: str, new_site: NewSite, tcp: TcpServer
+) -> None:
+    site = new_site(restore={"strategy": strategy})
+    before = site.content()
+    back_up(site)
+    tcp.execute("ALTER DATABASE {} OWNER TO {}", site.database, ADMINISTRATOR)
+    tcp.execute("GRANT CONNECT ON DATABASE {} TO PUBLIC", site.database)
+    with pytest.raises(UsageError, match=f"may not act as '{ADMINISTRATOR}'") as refused:
+        bring_back(site)
+    assert tells_everything(refused.value)
+    assert site.journal is None
+    tcp.execute("ALTER DATABASE {} OWNER TO {}", site.database, TENANT)
+    assert site.content() == before
+
+
+def test_restore_that_fails_says_nothing_of_writers_that_nobody_knows(new_site: NewSite, tools: Tools) -> None:
+    site = new_site(restore={"strategy": "recreate"})
+    back_up(site)
+    tools(site, pg_restore='case "$*" in *--exit-on-error*) echo broken >&2; exit 1;; esac; exec {real} "$@"')
+    with pytest.raises(OpsError) as failed:
+        bring_back(site)
+    assert f"the database {site.database!r} is not there; `inv heal` restores it" in failed.value.state
 
 
 def test_generation_is_proven_in_a_server_of_this_machine(site: ServerSite) -> None:

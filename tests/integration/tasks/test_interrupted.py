@@ -75,7 +75,7 @@ def test_interrupted_restore_says_what_is_left_and_the_next_command_finishes_it(
         assert slow.content()["ledger.entries"] == dump
         assert slow.stack.running() == EVERYTHING
     else:
-        assert "is not there; its writers are stopped, and `inv heal` restores it" in done.stderr
+        assert "is not there, and its writers are stopped; `inv heal` restores it" in done.stderr
     no_client_is_left(slow)
     slow.change({"stack": {"embedded": {"bin_dir": None}}})
     slow.ok("heal")

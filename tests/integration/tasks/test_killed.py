@@ -17,9 +17,9 @@ EVERYTHING = (LEDGER_SERVER, *LEDGER_WRITERS)
 SLOW = 'case "$*" in *--exit-on-error*) head -c 9000 | {real} "$@"; sleep 60;; esac; exec {real} "$@"'
 SLOW_DUMP = 'case "$*" in *--snapshot*) {real} "$@" | head -c 4000; sleep 60;; esac; exec {real} "$@"'
 BESIDE = ("restore", "--dump=latest")
-IN_PLACE = (*BESIDE, "--strategy=recreate")
+RECREATE = (*BESIDE, "--strategy=recreate")
 BESIDE_MOMENTS = ("planned", "made", "restored", "verified", "writers stopped")
-IN_PLACE_MOMENTS = ("writers stopped", "planned", "made", "restored", "verified")
+RECREATE_MOMENTS = ("writers stopped", "planned", "made", "restored", "verified")
 
 
 def kill(node: Node, moment: Callable[[], object], *arguments: str) -> None:
@@ -85,7 +85,7 @@ def moment_of_restore(node: Node, name: str) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     ("command", "moment"),
-    [*((BESIDE, moment) for moment in BESIDE_MOMENTS), *((IN_PLACE, moment) for moment in IN_PLACE_MOMENTS)],
+    [*((BESIDE, moment) for moment in BESIDE_MOMENTS), *((RECREATE, moment) for moment in RECREATE_MOMENTS)],
 )
 def test_restore_killed_at_any_moment_is_healed_by_the_next_command(
     busy: Node, command: tuple[str, ...], moment: str
@@ -95,7 +95,7 @@ def test_restore_killed_at_any_moment_is_healed_by_the_next_command(
     untouched = entries(busy)
     kill(busy, moment_of_restore(busy, moment), *command)
     busy.ok("heal")
-    is_dropped = command == IN_PLACE and moment in ("restored", "verified")
+    is_dropped = command == RECREATE and moment in ("restored", "verified")
     assert entries(busy) in ((dump,) if is_dropped else (dump, untouched))
     assert busy.journal is None
     assert busy.stack.running() == EVERYTHING
@@ -105,7 +105,7 @@ def test_restore_killed_at_any_moment_is_healed_by_the_next_command(
     assert busy.stack.running() == EVERYTHING
 
 
-@pytest.mark.parametrize("command", [BESIDE, IN_PLACE])
+@pytest.mark.parametrize("command", [BESIDE, RECREATE])
 def test_restore_killed_in_the_middle_of_loading_is_finished_or_undone(
     busy: Node, slow: None, command: tuple[str, ...]
 ) -> None:
@@ -135,7 +135,7 @@ def test_backup_killed_while_dumping_leaves_the_catalogue_as_it_was(busy: Node, 
 
 def test_writer_that_was_stopped_before_a_killed_restore_stays_stopped(busy: Node) -> None:
     busy.stack.stop(LEDGER_WRITERS[1:])
-    kill(busy, moment_of_restore(busy, "made"), *IN_PLACE)
+    kill(busy, moment_of_restore(busy, "made"), *RECREATE)
     busy.ok("heal")
     assert busy.stack.running() == EVERYTHING[:2]
     busy.ok("stack.up")

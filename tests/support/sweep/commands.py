@@ -52,7 +52,7 @@ COMMANDS = {
     "restore beside": Command(
         ("restore", "--dump=latest"), restores=True, drifted=True, after_fault=_database_is_what_it_says
     ),
-    "restore in place": Command(
+    "restore recreate": Command(
         ("restore", "--dump=latest", "--strategy=recreate"),
         restores=True,
         drifted=True,

@@ -11,5 +11,5 @@ SAMPLE = 12
 
 
 @pytest.mark.timeout(6 * 3600)
-def test_no_fault_of_a_restore_in_place_breaks_a_rule_and_the_next_run_ends_well(swept: Swept) -> None:
-    swept(COMMANDS["restore in place"], SAMPLE)
+def test_no_fault_of_a_recreating_restore_breaks_a_rule_and_the_next_run_ends_well(swept: Swept) -> None:
+    swept(COMMANDS["restore recreate"], SAMPLE)
