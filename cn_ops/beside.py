@@ -64,7 +64,7 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
             fingerprint=wanted_fingerprint(made),
         )
     except OpsError as error:
-        error.state = ""  # of the dump it may know, and not of the databases
+        error.state = ""  # of the dump it may know, and not of the databases: `settle` does
         raise
     return made
 
@@ -92,18 +92,20 @@ def has_incoming(operation: Operation, recorded: Recreation) -> bool:
 
 def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Prove the incoming database; one that is not equal is kept for a look."""
-    state = f"{_live_state(operation, made)}; what came back is kept as {made.incoming!r}"
-    look = f"`inv compare --dump={shlex.quote(made.dump)} --database={made.incoming}`"
-    hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
-    if is_lost := speaks_of(operation, made):
-        state += f" until the next command restores it again{writers_state(operation)}"
-        first = "" if oid_of(operation, made.database) is None else "rename or drop the other one, "
-        hint += f"; if it is what you want, {first}rename it to {made.database!r} with psql, then `inv heal`"
     try:
-        return verify(operation, made, said, state=state, hint=hint)
-    except VerificationFailed:
-        if not is_lost:
+        return verify(operation, made, said)
+    except VerificationFailed as error:
+        state = f"{_live_state(operation, made)}; what came back is kept as {made.incoming!r}"
+        look = f"`inv compare --dump={shlex.quote(made.dump)} --database={made.incoming}`"
+        hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
+        if speaks_of(operation, made):
+            state += f" until the next command restores it again{writers_state(operation)}"
+            first = "" if oid_of(operation, made.database) is None else "rename or drop the other one, "
+            hint += f"; if it is what you want, {first}rename it to {made.database!r} with psql, then `inv heal`"
+        else:
             finished(operation)
+        error.state = state  # of the dump it may know, and not of the databases
+        error.with_hint(hint)
         raise
 
 

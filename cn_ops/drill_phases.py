@@ -261,8 +261,7 @@ def clean_up(
             step.detail = "the stack is left up, with its data: end it with `inv stack.down`"
             return
         run_cleanup(operation)
-        if restored.previous:
-            drop_beside(operation, [restored.previous])
+        drop_beside(operation, [restored.previous])
         for broken in made[:-1]:
             remove_generation(broken.generation)
         step.detail = "; ".join(put_back(operation)) or "the stack ran before and goes on"

@@ -74,7 +74,7 @@ def prove(subject: Subject, stripped: Stripped, advanced: Callable[[str], None] 
     )
 
 
-def require_equal(comparison: Comparison, subject: str, *, state: str, hint: str) -> None:
+def require_equal(comparison: Comparison, subject: str, *, state: str = "", hint: str = "") -> None:
     """Raise ``VerificationFailed``, naming the differences, unless there are none."""
     if comparison.equal:
         return

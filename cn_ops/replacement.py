@@ -113,19 +113,16 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         )
 
 
-def verify(
-    operation: Operation, recorded: Recreation, said: Callable[[str], None], *, state: str, hint: str
-) -> Comparison | None:
+def verify(operation: Operation, recorded: Recreation, said: Callable[[str], None]) -> Comparison | None:
     """Analyze and prove the incoming database; return what was compared, None when no manifest says what was there.
 
-    Raises ``VerificationFailed`` naming the differences; ``state`` says what everything is in then, and ``hint``
-    what to do.
+    Raises ``VerificationFailed`` naming the differences.
     """
     stack, jobs = operation.stack, operation.settings.restore.jobs
     expected = wanted_fingerprint(recorded)
     # Probes want statistics; nothing else that compares does.
-    beside = expected is not None and not expected.probes
-    if not beside:
+    meanwhile = expected is not None and not expected.probes
+    if not meanwhile:
         said("analyze")
         warn_of_statistics(operation, analyze(stack, recorded.incoming, jobs))
     if expected is None:
@@ -133,15 +130,10 @@ def verify(
     subject = Subject(stack, recorded.incoming, expected, Path(recorded.dump), recorded.database, jobs)
     stripped = Stripped(not recorded.owners, not recorded.privileges, not recorded.roles)
     without_statistics: list[str] = []
-    with analyzing(stack, recorded.incoming, without_statistics) if beside else nullcontext():
+    with analyzing(stack, recorded.incoming, without_statistics) if meanwhile else nullcontext():
         comparison = prove(subject, stripped, said)
     warn_of_statistics(operation, without_statistics)
-    require_equal(
-        comparison,
-        f"the database restored from {Path(recorded.dump).name}",
-        state=state,
-        hint=hint,
-    )
+    require_equal(comparison, f"the database restored from {Path(recorded.dump).name}")
     return comparison
 
 
