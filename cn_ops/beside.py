@@ -17,25 +17,26 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import MissingError, OpsError, UsageError, VerificationFailed
+from cn_ops.exchange import exchange, open_databases, rest_subscriptions
 from cn_ops.fingerprint import Comparison
 from cn_ops.model import Recreation
 from cn_ops.names import Beside, beside_pattern, free_names, sort_key
 from cn_ops.operation import Operation
 from cn_ops.postgres import alter
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import (
-    fill,
+from cn_ops.record import (
     finished,
+    has_incoming,
     is_another_cluster,
-    is_dump_there,
     is_empty,
     is_valid,
+    may_be_dropped,
     oid_of,
+    on_record,
     speaks_of,
-    verify,
-    wanted_fingerprint,
     writers_state,
 )
+from cn_ops.replacement import check_scripts, fill, verify, wanted_fingerprint
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
@@ -44,6 +45,9 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
     What an earlier try has made goes first. With ``drop_first`` the old database goes as soon as the new one is made,
     and the writers must be stopped. After a failure ``settle`` says what everything is in.
     """
+    # Whatever is needed later can be read now, before anything goes.
+    fingerprint = wanted_fingerprint(wanted)
+    check_scripts(operation.settings.restore)
     discard_incoming(operation)
     # Killed before its number is on record, it must be known by its name.
     wanted = replace(wanted, new_oid=None)
@@ -61,7 +65,7 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
             *(operation.stack, made.incoming, Path(made.dump), operation.settings.restore, said),
             owners=made.owners,
             privileges=made.privileges,
-            fingerprint=wanted_fingerprint(made),
+            fingerprint=fingerprint,
         )
     except OpsError as error:
         error.state = ""  # of the dump it may know, and not of the databases: `settle` does
@@ -71,23 +75,16 @@ def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[s
 
 def discard_incoming(operation: Operation) -> None:
     """Drop what an earlier try has made, unless its dump is gone: then it may be the only copy."""
-    left = operation.journal.read()
-    recorded = left.recreating if left else None
+    recorded = on_record(operation)
     if recorded is None or not has_incoming(operation, recorded):
         return
-    if recorded.new_oid is None or is_dump_there(recorded):
+    if may_be_dropped(operation, recorded):
         drop_beside(operation, [recorded.incoming])
     else:
         operation.phases.warn(
             f"what an earlier restore had brought is kept as {recorded.incoming!r}, for its dump is gone or has "
             "changed: `inv restore --finish` drops it"
         )
-
-
-def has_incoming(operation: Operation, recorded: Recreation) -> bool:
-    """Whether what came in is there; another one of that name is somebody else's."""
-    there = oid_of(operation, recorded.incoming)
-    return there is not None and recorded.new_oid in (None, there)
 
 
 def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str], None]) -> Comparison | None:
@@ -148,8 +145,7 @@ def settle(operation: Operation) -> str:
     if speaks_of(operation, recorded):
         return state
     if has_incoming(operation, recorded):
-        # Whatever else has the live one's name now: without the old one, what came back may be the only copy.
-        if recorded.new_oid is None or oid_of(operation, recorded.database) == recorded.old_oid:
+        if may_be_dropped(operation, recorded):
             drop_beside(operation, [recorded.incoming])
         else:
             state += f"; what came back is kept as {recorded.incoming!r}"
@@ -200,23 +196,24 @@ def drop_beside(operation: Operation, names: Sequence[str]) -> None:
 
 def _live_state(operation: Operation, recorded: Recreation) -> str:
     there = oid_of(operation, recorded.database)
-    if there == recorded.old_oid:
+    if there is None:
+        now = "is not there"
+    elif there == recorded.old_oid:
         now = "is not whole" if speaks_of(operation, recorded) else "is as it was"
     else:
-        now = "is not there" if there is None else "is one that somebody has made since"
+        now = "is another one than was to be replaced"
     return f"the database {recorded.database!r} {now}"
 
 
-def undo(operation: Operation) -> tuple[str, str | None]:
-    """Swap the newest previous database back in; return its name and the one that the live one has now, if any.
+def undo(operation: Operation, previous: str) -> str | None:
+    """Swap a previous database back in; return the name that the live one has now, if there is one.
 
-    Raises ``UsageError`` when there is none. The caller has stopped the writers.
+    The caller has stopped the writers.
     """
-    previous = newest_previous(operation)
     there = _all_databases(operation)
     (undone,) = free_names(operation.database, (Beside.INCOMING,), datetime.now(UTC), there)
     is_kept = exchange(operation, operation.database, previous, undone)
-    return previous, undone if is_kept else None
+    return undone if is_kept else None
 
 
 def newest_previous(operation: Operation) -> str:
@@ -232,60 +229,3 @@ def newest_previous(operation: Operation) -> str:
             hint="restore a generation instead: `inv backups` lists them",
         )
     return previous[0]
-
-
-def exchange(operation: Operation, live: str, replacement: str, aside: str) -> bool:
-    """Give ``replacement`` the live database's name, and the live one the name ``aside``, in one transaction.
-
-    Return whether there was a live one. What an interrupted drop has left is none: PostgreSQL can only drop it.
-    """
-    with session(operation.stack, maintenance_database(live)) as connection:
-        names = [(replacement, live)]
-        if db.exists(connection, live) and not db.is_valid(connection, live):
-            alter.drop(connection, live)
-        if db.exists(connection, live):
-            names.insert(0, (live, aside))
-            # Nobody may come back between the end of the sessions and the rename, which needs there to be none.
-            operation.intend(closed=(live, aside))
-            alter.allow_connections(connection, live, allowed=False)
-        try:
-            for name, _ in names:
-                alter.end_sessions(connection, name)
-            alter.rename(connection, names)
-        finally:
-            _open(operation, connection, (live, aside))
-    is_kept = len(names) > 1
-    if is_kept:
-        rest_subscriptions(operation, aside)
-    return is_kept
-
-
-def rest_subscriptions(operation: Operation, database: str) -> None:
-    """Disable the subscriptions of a database that is live no more: two must not take from one slot."""
-    try:
-        with session(operation.stack, maintenance_database(operation.database)) as connection:
-            names = alter.disable_subscriptions(connection, database)
-    except OpsError as error:
-        operation.phases.warn(
-            f"the subscriptions of {database!r} could not be disabled, and may go on to take what the live database "
-            f"needs: {error.message}"
-        )
-        return
-    if names:
-        operation.phases.warn(
-            f"the subscriptions {', '.join(names)} of {database!r} are disabled; a restored one is as well, until "
-            "ALTER SUBSCRIPTION … ENABLE: it then goes on where the old one had come to"
-        )
-
-
-def open_databases(operation: Operation, names: Sequence[str]) -> None:
-    """Let sessions into databases that a killed swap had closed."""
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        _open(operation, connection, names)
-
-
-def _open(operation: Operation, connection: alter.Connection, names: Sequence[str]) -> None:
-    for name in names:
-        if db.is_valid(connection, name) and not db.lets_in(connection, name):
-            alter.allow_connections(connection, name, allowed=True)
-    operation.intend(closed=())

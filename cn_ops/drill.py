@@ -24,7 +24,7 @@ from cn_ops.late_writes import late_writer
 from cn_ops.model import DrillError, DrillReport, Status
 from cn_ops.operation import Operation
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.replacement import is_another_cluster, writers_state
+from cn_ops.record import is_another_cluster, writers_state
 from cn_ops.writers import start_unless_recreating
 
 LOG = logging.getLogger("cn_ops.drill")

@@ -24,7 +24,8 @@ from cn_ops.phases import Step
 from cn_ops.postgres.fingerprint import take
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove
-from cn_ops.replacement import finished, plan_recreation
+from cn_ops.record import finished
+from cn_ops.replacement import plan_recreation
 from cn_ops.restore import report_comparison
 from cn_ops.source import Source, check_source
 from cn_ops.troubles import Restoring, Said

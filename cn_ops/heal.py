@@ -7,24 +7,27 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cn_ops.beside import has_incoming, open_databases, restore_incoming, settle, swap, verify_incoming
-from cn_ops.errors import OperationFailed, OpsError
+from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
+from cn_ops.errors import OperationFailed, OpsError, VerificationFailed
+from cn_ops.exchange import open_databases
+from cn_ops.files import refused
 from cn_ops.generations import folder_lock
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
-from cn_ops.postgres import load
+from cn_ops.postgres.orphans import end_orphans
 from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import maintenance_database, session
-from cn_ops.replacement import (
+from cn_ops.record import (
     finished,
+    has_incoming,
     is_another_cluster,
     is_dump_there,
-    names_beside,
     refuse_writers,
     speaks_of,
     writers_state,
 )
+from cn_ops.replacement import names_beside
 from cn_ops.writers import start_writers
 
 ANOTHER = "restore another generation: `inv restore --dump=…`; `inv backups` lists them"
@@ -41,9 +44,12 @@ def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
     operation.phases.warn(f"`{left.operation}` (process {left.pid}) did not come to its end: healing what it left")
     with operation.phases.phase("heal") as step:
         said = []
-        if left.closed:
+        if left.closed or left.recreating:
             operation.stack.start_postgres()
+            end_left_sessions(operation)  # before anything is judged: what they wait for would be done later
+        if left.closed:
             open_databases(operation, left.closed)
+            said.append(f"opened {', '.join(left.closed)}")
         if left.recreating:
             said.append(_heal_database(operation, left.recreating))
         if left.stopped and not left.started_stack:
@@ -75,14 +81,13 @@ def end_left_sessions(operation: Operation) -> None:
     The caller holds the stack's lock.
     """
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        ended = load.end_left_sessions(connection)
+        ended = end_orphans(connection)
         drop_left_scratch(connection, operation.database)
         if ended:
             operation.phases.warn(f"ended {ended} sessions that a killed command had left in the server")
 
 
 def _heal_database(operation: Operation, recorded: Recreation) -> str:
-    operation.stack.start_postgres()
     if is_another_cluster(operation, recorded):
         finished(operation)
         operation.phases.warn(
@@ -92,7 +97,6 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
         return "left the databases of another cluster alone"
     with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
         # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
-        end_left_sessions(operation)
         state = settle(operation)
         if not speaks_of(operation, recorded):
             return state
@@ -118,11 +122,15 @@ def _restored(operation: Operation, recorded: Recreation) -> str:
     try:
         made = restore_incoming(operation, replace(recorded, incoming=incoming, previous=previous), lambda _: None)
         verify_incoming(operation, made, lambda _: None)
-        swap(operation, made)
-    except OpsError as error:
+        aside = swap(operation, made)
+    except (OpsError, OSError) as error:
+        failure = error if isinstance(error, OpsError) else refused(error)
+        if not isinstance(failure, VerificationFailed):
+            failure.state = ""  # what a tool or the stack says is of itself, and not of the databases
         with suppress(OpsError):
-            error.with_state(f"{settle(operation)}{writers_state(operation)}")
-        error.with_hint(f"mend the cause, then `inv heal`; or {ANOTHER}")
-        raise
+            failure.with_state(f"{settle(operation)}{writers_state(operation)}")
+        failure.hint = f"{failure.hint or 'mend the cause, then `inv heal`'}; or {ANOTHER}"
+        raise failure from error
     finished(operation)
-    return f"restored {recorded.database!r} from {Path(recorded.dump).name}"
+    kept = f"; what had its name is {aside!r}" if aside else ""
+    return f"restored {recorded.database!r} from {Path(recorded.dump).name}{kept}"

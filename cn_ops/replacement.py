@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, OperationFailed, OpsError, UsageError
-from cn_ops.files import explained, sha256
+from cn_ops.errors import MissingError, UsageError
+from cn_ops.files import explained
 from cn_ops.fingerprint import Comparison, Extension, Fingerprint, Stripped
 from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
@@ -24,6 +23,7 @@ from cn_ops.postgres.objects import archive_objects
 from cn_ops.postgres.probes import repair
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.proof import Subject, prove, require_equal
+from cn_ops.record import unfinished
 from cn_ops.settings import RestoreSettings
 from cn_ops.source import Source
 from cn_ops.stack import Server
@@ -62,6 +62,20 @@ def fill(
             said(done)
 
 
+def check_scripts(settings: RestoreSettings) -> None:
+    """Raise an ``OpsError`` for an SQL file that cannot be read: when it is its turn would be too late."""
+    for script in settings.after:
+        if script.exists() and not script.is_file():  # opening a pipe would wait for whoever writes to it
+            raise UsageError(
+                f"{script} is not a regular file", state="nothing was changed", hint="name SQL files in restore.after"
+            )
+        try:
+            with script.open("rb"):
+                pass
+        except OSError as error:
+            raise explained(error, script, "read").with_state("nothing was changed") from error
+
+
 def wanted_fingerprint(wanted: Recreation) -> Fingerprint | None:
     """Return what must be there afterwards, or None when no manifest says."""
     return read_fingerprint(Path(wanted.manifest)) if wanted.manifest else None
@@ -91,8 +105,9 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         in_it = [role.name for role in expected.roles] if expected and (owners or privileges) else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
-        for owner in {properties.owner, *([db.properties(connection, database).owner] if there else [])}:
-            db.require_may_act_as(connection, owner)
+        db.require_may_make_for(connection, properties.owner)
+        if there:
+            db.require_may_act_as(connection, db.properties(connection, database).owner)
         _look_at_extensions(operation, source, expected.extensions if expected else (), offers(connection))
         incoming, previous = names_beside(connection, database)
         return Recreation(
@@ -148,122 +163,6 @@ def names_beside(connection: Connection, database: str) -> tuple[str, str]:
     both = (Beside.INCOMING, Beside.PREVIOUS)
     incoming, previous = free_names(database, both, datetime.now(UTC), db.databases(connection))
     return incoming, previous
-
-
-def writers_state(operation: Operation) -> str:
-    """Say whether the writers are stopped, where the stack knows of any and can be asked."""
-    with suppress(OpsError):
-        if writers := operation.stack.writers:
-            running = operation.stack.running()
-            at_work = [name for name in writers if name in running]
-            return f", and {', '.join(at_work)} runs" if at_work else ", and its writers are stopped"
-    return ""
-
-
-def finished(operation: Operation) -> None:
-    """Take the database off the record: it is what it should be."""
-    operation.intend(recreating=None)
-
-
-def refuse_writers(operation: Operation, recorded: Recreation) -> None:
-    """Raise ``OperationFailed`` when a writer works on a database that is not whole: somebody goes on by hand.
-
-    Where no writer is known, one may have worked on whatever is in it.
-    """
-    running = operation.stack.running()
-    at_work = [name for name in operation.stack.writers if name in running]
-    by_name = f"`inv restore --dump={shlex.quote(recorded.dump)}`"
-    # What runs beside a server that cn-ops did not start, it only remembers: somebody may have started it by hand.
-    known = operation.stack.writers and operation.stack.kind != "server"
-    if not known and not operation.disposable and _has_content(operation, recorded.database):
-        raise OperationFailed(
-            f"an earlier restore of {recorded.database!r} has not ended well, and who writes to it is not known: "
-            "somebody may have since",
-            state="nothing was changed; that database may be damaged",
-            hint=f"look at what is there: {by_name} replaces it; to keep it, remove {operation.journal.path}",
-        )
-    if at_work:
-        raise OperationFailed(
-            f"an earlier restore of {recorded.database!r} has not ended well, and {', '.join(at_work)} runs on it",
-            state="nothing was changed; that database may be damaged",
-            hint=f"stop it (`inv stack.down`), or restore by name: {by_name}",
-        )
-
-
-def is_another_cluster(operation: Operation, recorded: Recreation) -> bool:
-    """Whether the server is not the one that the record is about: small oids would be the same by chance."""
-    with session(operation.stack, maintenance_database(recorded.database)) as connection:
-        return db.system_identifier(connection) != recorded.system_identifier
-
-
-def speaks_of(operation: Operation, recorded: Recreation) -> bool:
-    """Whether the live database, or that there is none, is what the record calls not whole."""
-    if is_another_cluster(operation, recorded):
-        return False
-    if not recorded.damaged and not (recorded.drop_first and recorded.old_oid):
-        return False
-    there = oid_of(operation, recorded.database)
-    if there is None:
-        return True
-    is_usable = is_valid(operation, recorded.database)
-    if there == recorded.old_oid:
-        return recorded.damaged or not is_usable
-    # One that somebody has made since, with nothing in it: it is set aside at the swap.
-    return is_usable and there != recorded.new_oid and is_empty(operation, recorded.database)
-
-
-def is_dump_there(recorded: Recreation) -> bool:
-    """Whether the dump on record can still be restored: it can be read, and is the file that was checked."""
-    with suppress(OSError):
-        return sha256(Path(recorded.dump)) == recorded.sha256
-    return False
-
-
-def unfinished(operation: Operation) -> Recreation | None:
-    """Return the record of a live database that a drill or a killed restore has left not whole, if it is one."""
-    recorded = _on_record(operation)
-    is_about = recorded is not None and recorded.database == operation.database
-    return recorded if recorded and is_about and speaks_of(operation, recorded) else None
-
-
-def refuse_another_s(operation: Operation) -> None:
-    """Raise ``OperationFailed`` while another database's restore is on record: this one would take its place."""
-    recorded = _on_record(operation)
-    if recorded and recorded.database != operation.database:
-        raise OperationFailed(
-            f"an earlier restore of {recorded.database!r} has not ended well, and is still on record",
-            state="nothing was changed",
-            hint=f"`inv heal` brings that to its end; if it cannot, restore {recorded.database!r} by name, with the "
-            f"settings that it had, or remove {operation.journal.path}",
-        )
-
-
-def _on_record(operation: Operation) -> Recreation | None:
-    left = operation.journal.read()
-    return left.recreating if left else None
-
-
-def oid_of(operation: Operation, database: str) -> int | None:
-    """Return a database's oid, or None when it is not there."""
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        return db.oid(connection, database)
-
-
-def is_valid(operation: Operation, database: str) -> bool:
-    """Whether a database is there and can be used, and is not what an interrupted drop has left."""
-    with session(operation.stack, maintenance_database(operation.database)) as connection:
-        return db.is_valid(connection, database)
-
-
-def _has_content(operation: Operation, database: str) -> bool:
-    """Whether there is a database that can be used, with something in it."""
-    return is_valid(operation, database) and not is_empty(operation, database)
-
-
-def is_empty(operation: Operation, database: str) -> bool:
-    """Whether a database has nothing of a user's."""
-    with session(operation.stack, database) as connection:
-        return db.is_empty(connection)
 
 
 def _look_at_extensions(

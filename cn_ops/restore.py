@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from cn_ops.beside import restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import RUN_AGAIN, Interrupted, OpsError, saying
+from cn_ops.beside import newest_previous, restore_incoming, settle, swap, undo, verify_incoming
+from cn_ops.errors import RUN_AGAIN, Interrupted, OperationFailed, OpsError, VerificationFailed, saying
 from cn_ops.files import refused
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
@@ -17,7 +17,7 @@ from cn_ops.model import RestoreResult
 from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
-from cn_ops.replacement import finished, oid_of, refuse_another_s, writers_state
+from cn_ops.record import finished, oid_of, refuse_another_s, writers_state
 from cn_ops.restore_plan import Plan, plan_restore, require_server
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
@@ -42,10 +42,11 @@ def restore(
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
         plan.require_unchanged()  # a person may have taken hours to confirm
+        before = oid_of(operation, operation.database)
         try:
             comparison, previous = _replace(operation, plan)
         except (OpsError, OSError, KeyboardInterrupt) as error:
-            raise _failed(operation, error, plan.recreation.old_oid) from error
+            raise _failed(operation, error, before) from error
     restarted = _start_writers(operation)
     # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
     operation.intend(started=(), started_stack=False)
@@ -66,9 +67,10 @@ def restore(
     )
 
 
-def undo_restore(operation: Operation) -> tuple[str, str | None]:
+def undo_restore(operation: Operation, confirmed: str | None = None) -> tuple[str, str | None]:
     """Swap the newest previous database back in; return its name, and the one that the live one has now, if any.
 
+    Raises ``OperationFailed`` when it is not the one that was confirmed any more.
     Takes over what a killed or failed restore left: a live database that is not whole need not be restored for it.
     """
     with ExitStack() as held:
@@ -77,21 +79,24 @@ def undo_restore(operation: Operation) -> tuple[str, str | None]:
             refuse_another_s(operation)
             end_left_sessions(operation)
             settle(operation)
-        return _undone(operation)
+            previous = newest_previous(operation)
+            if confirmed not in (None, previous):
+                raise OperationFailed(f"{confirmed!r} is not the newest previous database any more")
+        return previous, _undone(operation, previous)
 
 
-def _undone(operation: Operation) -> tuple[str, str | None]:
+def _undone(operation: Operation, previous: str) -> str | None:
     before = oid_of(operation, operation.database)
     try:
         _stop_writers(operation)
         with operation.phases.phase("swap"):
-            names = undo(operation)
+            undone = undo(operation, previous)
             finished(operation)
     except (OpsError, KeyboardInterrupt) as error:
         raise _failed(operation, error, before) from error
     _start_writers(operation)
     operation.intend(started=(), started_stack=False)
-    return names
+    return undone
 
 
 def _start_writers(operation: Operation) -> tuple[str, ...]:
@@ -147,6 +152,8 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
         error = refused(error)
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
     failure.with_hint(RUN_AGAIN)
+    if not isinstance(failure, VerificationFailed):
+        failure.state = ""  # what a tool or the stack says is of itself, and not of the databases
     with suppress(OpsError):
         settled = settle(operation)
         record = operation.journal.read()
@@ -157,7 +164,7 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
             failure.with_state(settled or f"the database {operation.database!r} is {now}")
         elif settled:
             now = f"{settled}{writers_state(operation)}"
-            failure.with_state(f"{now}; `inv heal` restores it, as long as its dump is there")
+            failure.with_state(f"{now}; `inv heal` restores it, as long as its dump and manifest are there")
     failure.with_state(f"the state of the database {operation.database!r} is not known: `inv heal` sets it right")
     try:
         start_unless_recreating(operation)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import cn_ops.postgres.database as db
 from cn_ops.errors import RUN_AGAIN, MissingError, OperationFailed, UsageError, saying
-from cn_ops.files import explained
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres.alter import Connection
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
-from cn_ops.replacement import plan_recreation
+from cn_ops.record import has_incoming, may_be_dropped, on_record
+from cn_ops.replacement import check_scripts, plan_recreation
 from cn_ops.source import CHOSEN, Source, check_source, find_source, foreign_database
 from cn_ops.text import readable_bytes
 
@@ -66,7 +66,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
         require_server(operation)
         _look_at_cluster(operation, source, wanted)
         check_tools(operation.stack, restoring=True, force=force_version)
-        _check_scripts(operation)
+        check_scripts(operation.settings.restore)
         stamp = _stamp(source.path)
         checked = check_source(operation.stack, source, step.advanced_bytes, database=operation.database)
         recreation = plan_recreation(operation, source, checked.archive.sha256)
@@ -136,37 +136,21 @@ def _warn_of_writers(operation: Operation, end: str) -> None:
             )
 
 
-def _check_scripts(operation: Operation) -> None:
-    """Raise an ``OpsError`` for an SQL file that cannot be read: when it is its turn would be too late."""
-    for script in operation.settings.restore.after:
-        if script.exists() and not script.is_file():  # opening a pipe would wait for whoever writes to it
-            raise UsageError(
-                f"{script} is not a regular file", state="nothing was changed", hint="name SQL files in restore.after"
-            )
-        try:
-            with script.open("rb"):
-                pass
-        except OSError as error:
-            raise explained(error, script, "read").with_state("nothing was changed") from error
-
-
 def _plan(
     operation: Operation, source: Source, recreation: Recreation, stamp: tuple[int, ...], dump_bytes: int
 ) -> Plan:
     stack = operation.stack
     with session(stack, maintenance_database(operation.database)) as connection:
         db.require_may_create(connection)
-        if prepared := db.prepared_transactions(connection, operation.database):
-            raise UsageError(
-                f"{operation.database!r} has prepared transactions, and cannot be replaced: {', '.join(prepared)}",
-                state="nothing was changed",
-                hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
-            )
+        db.require_movable(connection, operation.database, dropped=recreation.drop_first)
         size_now = _size(connection, operation.database)
+        freed = 0
         # What an earlier try has made goes before the new one comes, and with drop_first the old one.
-        left = operation.journal.read()
-        earlier = _size(connection, left.recreating.incoming) if left and left.recreating else None
-        freed = (earlier or 0) + ((size_now or 0) if recreation.drop_first else 0)
+        left = on_record(operation)
+        if left and has_incoming(operation, left) and may_be_dropped(operation, left):
+            freed += db.size_bytes(connection, left.incoming)
+        if recreation.drop_first and db.oid(connection, operation.database) == recreation.old_oid:
+            freed += size_now or 0
     running = stack.running()
     return Plan(
         source=source,

@@ -9,9 +9,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import out_of_reach, prepared_transactions
+from cn_ops.postgres.database import out_of_reach, require_movable
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(
@@ -34,13 +34,9 @@ Connection = psycopg.Connection
 def drop(connection: psycopg.Connection, database: str) -> None:
     """End a database's sessions and drop it, as `dropdb --if-exists --force` does; its subscriptions go with it.
 
-    Raises ``OperationFailed`` for one with prepared transactions, before it is touched.
+    Raises ``UsageError`` for what keeps it from being dropped, before it is touched.
     """
-    if prepared := prepared_transactions(connection, database):
-        raise OperationFailed(
-            f"{database!r} has prepared transactions, and cannot be dropped: {', '.join(prepared)}",
-            hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
-        )
+    require_movable(connection, database, dropped=True)
     if out_of_reach(connection, database):
         end_sessions(connection, database)
     _drop_subscriptions(connection, database)
@@ -50,7 +46,7 @@ def drop(connection: psycopg.Connection, database: str) -> None:
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
     try:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-    except psycopg.Error:
+    except BaseException:
         if template.rowcount:
             with suppress(psycopg.Error):
                 connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(name))

@@ -7,7 +7,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import psycopg
 from psycopg.errors import DuplicateObject, InsufficientPrivilege
 
 from cn_ops.errors import OperationFailed
@@ -20,7 +19,6 @@ from cn_ops.postgres.objects import FRESH_EXTENSION, NO_PUBLIC_SCHEMA
 from cn_ops.postgres.session import dbname, server_settings, session
 from cn_ops.process import ProcessFailed
 from cn_ops.stack import Server
-from cn_ops.stack.base import own_sessions
 
 # No --clean: the target is empty, and `ALTER DOMAIN … DROP CONSTRAINT IF EXISTS` fails where there is no domain.
 RESTORE_FLAGS = ("--exit-on-error", "--no-password")
@@ -174,22 +172,3 @@ def _for_scratch(text: bytes) -> bytes:
     text = _GRANTOR.sub(rb"\1;", text)
     text, tablespaces = _LOCATION.subn(rb"\1'';", text)
     return b"SET allow_in_place_tablespaces = on;\n" + text if tablespaces else text
-
-
-def end_left_sessions(connection: psycopg.Connection) -> int:
-    """End the sessions, client tools' and our own, that a killed command left behind; return how many there were.
-
-    A statement goes on in the server when whoever sent it is dead: a drop that waits would be done later.
-
-    Only for the one that holds the stack's lock: whoever lives on then, such as `inv compare`, changes nothing. Of
-    another machine's commands nobody here can tell whether they live.
-    """
-    rows = connection.execute(
-        "SELECT pid, split_part(application_name, '-', 4) FROM pg_stat_activity"
-        " WHERE starts_with(application_name, %s) AND usename = current_user AND pid <> pg_backend_pid()",
-        (own_sessions(),),
-    ).fetchall()
-    left = [pid for pid, maker in rows if not Path(f"/proc/{maker}").exists()]
-    for pid in left:
-        connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-    return len(left)

@@ -39,7 +39,9 @@ def session_name() -> str:
 @cache
 def own_sessions() -> str:
     """Return how the names begin of sessions whose makers' process ids are of this machine, or this container."""
-    here = f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    # Names of hosts may be alike, and so are the first namespaces of all; what a reboot has left ends with it.
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    here = f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
     return f"cn-ops-{hashlib.sha256(here.encode()).hexdigest()[:8]}-"
 
 

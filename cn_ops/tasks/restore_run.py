@@ -6,6 +6,7 @@ from cn_ops.beside import databases_beside, drop_beside, newest_previous, requir
 from cn_ops.heal import heal
 from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
+from cn_ops.record import on_record
 from cn_ops.restore import undo_restore
 from cn_ops.tasks.setup import confirmed, locked
 from cn_ops.tasks.show import print_json, show
@@ -15,11 +16,16 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     """Drop what earlier restores left beside the live database."""
     with locked("restore --finish", stack) as operation:
         operation.require_server()
+        kept = on_record(operation)
+        if not dry_run:
+            heal(operation)
         names = [name for kind in (Beside.PREVIOUS, Beside.INCOMING) for name in databases_beside(operation, kind)]
+        if kept and kept.incoming in names:
+            names.remove(kept.incoming)
+            operation.phases.warn(f"{kept.incoming!r} is kept this time: it may be an only copy, look at it first")
         if names and dry_run:
             require_live(operation)
         if names and not dry_run:
-            heal(operation)
             require_live(operation)
             confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
             with server_lock(operation.stack, operation.database), operation.phases.phase("drop") as step:
@@ -40,7 +46,7 @@ def run_undo(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
         back, undone = newest_previous(operation), None  # before a writer is stopped for nothing
         if not dry_run:
             confirmed(operation, f"undoing replaces the database {operation.database!r} by {back!r}", yes=yes)
-            back, undone = undo_restore(operation)
+            back, undone = undo_restore(operation, back)
     if as_json:
         print_json({"dry_run": dry_run, "database": operation.database, "was": back, "undone": undone})
     elif dry_run:

@@ -35,16 +35,14 @@ class Left:
         with self.site.operation("restore") as operation:
             operation.intend(recreating=recreating, **others)
 
-    def oid(self) -> int:
+    def oid(self, database: str | None = None) -> int:
         with session(self.site.stack, "postgres") as connection:
-            return db.identity(connection, self.site.database).database_oid
+            return db.identity(connection, database or self.site.database).database_oid
 
     def dropped(self) -> str:
         """Be killed while the new database is being filled; return its name."""
         execute(self.site.stack, "CREATE DATABASE {}", self.plan.incoming)
-        with session(self.site.stack, "postgres") as connection:
-            made = db.identity(connection, self.plan.incoming).database_oid
-        self.record(replace(self.plan, new_oid=made))
+        self.record(replace(self.plan, new_oid=self.oid(self.plan.incoming)))
         execute(self.site.stack, "DROP DATABASE {} WITH (FORCE)", self.site.database)
         return self.plan.incoming
 

@@ -35,8 +35,9 @@ LAYERS = {
     "3": layer("postgres", "0 1 2"),
     "4": layer("differences generations manifest retention", "0 1"),
     "5": layer(
-        "backup beside detection doctor drill drill_phases drill_recovery faults heal http_probes late_writes"
-        " operation proof prune replacement restore restore_plan seed source troubles verify writers",
+        "backup beside detection doctor drill drill_phases drill_recovery exchange faults heal http_probes"
+        " late_writes operation proof prune record replacement restore restore_plan seed source troubles verify"
+        " writers",
         "0 1 2 3 4",
     ),
     "6": layer("report", "0"),

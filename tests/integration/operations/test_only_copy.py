@@ -14,12 +14,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import cn_ops.heal
+import cn_ops.proof
 import cn_ops.replacement
 from cn_ops.errors import ExitCode, LockHeld, OperationFailed, OpsError, UsageError, VerificationFailed
 from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.replacement import plan_recreation
 from cn_ops.restore import restore
+from cn_ops.restore_plan import plan_restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
 from tests.support.left import HALF, Left, breaking, expect_another_row
@@ -78,7 +80,7 @@ def test_it_is_kept_and_named_when_somebody_has_made_the_live_database_anew(
     left.site.rows("CREATE TABLE public.migrated (n int)")
     Path(left.plan.dump).unlink()
     said = left.site.ok("heal")
-    assert f"is one that somebody has made since; what came back is kept as {kept!r}" in said
+    assert f"is another one than was to be replaced; what came back is kept as {kept!r}" in said
     assert is_precious(left.site, kept)
     assert left.site.journal is None
 
@@ -182,7 +184,7 @@ def test_database_that_could_not_be_dropped_is_what_it_was(left: Left, server: E
     def hold(_: object) -> None:
         left.site.rows("BEGIN; CREATE TABLE public.later (); PREPARE TRANSACTION 'held'")
 
-    with left.site.operation("restore") as operation, pytest.raises(OperationFailed, match="prepared") as failed:
+    with left.site.operation("restore") as operation, pytest.raises(UsageError, match="prepared") as failed:
         restore(operation, "latest", left.site.folder, hold)
     left.site.rows("ROLLBACK PREPARED 'held'")
     assert "is as it was" in failed.value.state
@@ -267,3 +269,114 @@ def test_what_to_do_with_it_works_as_it_is_written(left: Left, server: EmbeddedS
     execute(server, "ALTER DATABASE {} RENAME TO {}", incoming, left.site.database)
     assert heal_it(left.site)
     assert (left.site.content(), left.site.journal) == (left.before, None)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["live", "damaged"])
+def test_nothing_is_dropped_as_long_as_its_manifest_cannot_be_read(is_there: bool, left: Left) -> None:
+    manifest = Path(str(left.plan.manifest))
+    if is_there:
+        with left.site.operation("restore") as operation, pytest.raises(OpsError, match=manifest.name) as failed:
+            restore(operation, "latest", left.site.folder, lambda _: manifest.unlink())
+        assert "is as it was" in failed.value.state
+        assert left.site.journal is None
+        assert left.site.content() == left.before
+        return
+    left.record(replace(left.plan, damaged=True))
+    left.site.rows(HALF)
+    damaged = left.site.content()
+    manifest.unlink()
+    with pytest.raises(OpsError, match=manifest.name) as failed:
+        heal_it(left.site)
+    assert "is not whole" in failed.value.state
+    assert "inv restore --dump" in failed.value.hint
+    assert left.site.content() == damaged
+    assert beside_it(left.site, Beside.INCOMING) == ()
+
+
+@pytest.mark.parametrize("live", ["gone", "empty", "half dropped"])
+def test_what_a_restore_beside_has_brought_is_kept_where_nothing_else_is(
+    live: str, left: Left, server: EmbeddedStack
+) -> None:
+    """A first restore on a new server, killed once all was loaded; its dump is not there any more."""
+    left.site.change({"restore": {"strategy": "beside"}})
+    execute(server, "DROP DATABASE {} WITH (FORCE)", left.site.database)
+    if live != "gone":
+        execute(server, "CREATE DATABASE {}", left.site.database)
+    execute(server, "CREATE DATABASE {}", left.plan.incoming)
+    left.site.rows(PRECIOUS, left.plan.incoming)
+    plan = replace(left.plan, drop_first=False, new_oid=left.oid(left.plan.incoming))
+    left.record(replace(plan, old_oid=None if live == "gone" else left.oid()))
+    if live == "half dropped":
+        execute(server, f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{left.site.database}'")
+    Path(left.plan.dump).unlink()
+    said = left.site.ok("heal")
+    assert f"what came back is kept as {left.plan.incoming!r}" in said
+    assert is_precious(left.site, left.plan.incoming)
+
+
+def test_what_healing_has_kept_is_not_dropped_by_the_command_that_healed(left: Left, server: EmbeddedStack) -> None:
+    incoming = left.dropped()
+    left.site.rows(PRECIOUS, incoming)
+    execute(server, "CREATE DATABASE {}", left.site.database)
+    left.site.rows("CREATE TABLE public.migrated (n int)")
+    Path(left.plan.dump).unlink()
+    done = left.site.run("restore", "--finish", "--yes")
+    assert f"{incoming!r} is kept this time" in done.stderr
+    assert is_precious(left.site, incoming)
+    left.site.ok("restore", "--finish", "--yes")
+    assert beside_it(left.site, Beside.INCOMING) == ()
+
+
+def test_closing_that_waits_when_its_command_is_killed_is_not_done_later(left: Left, server: EmbeddedStack) -> None:
+    left.site.change({"restore": {"strategy": "beside"}})
+    bring_back(left.site)
+    closing = "SELECT FROM pg_stat_activity WHERE query LIKE '%ALLOW_CONNECTIONS false' AND state = 'active'"
+    with psycopg.connect(make_conninfo(**server.conninfo("postgres"))) as blocker:
+        blocker.execute(f"ALTER DATABASE {left.site.database} CONNECTION LIMIT 50".encode())
+        killed = left.site.start("restore", "--undo", "--yes")
+        wait_until(lambda: bool(left.site.rows(f"SELECT EXISTS ({closing})", "postgres")[0][0]), 30)
+        killed.kill()
+        killed.communicate()
+        assert "opened" in left.site.ok("heal")
+        blocker.rollback()
+    time.sleep(0.5)
+    assert left.site.content() == left.before
+
+
+def test_space_that_is_not_freed_is_not_counted(left: Left, kept: str, server: EmbeddedStack) -> None:
+    execute(server, "CREATE DATABASE {}", left.site.database)
+    other = left.site.folder / "other.dump"
+    Path(left.plan.dump).rename(other)
+    with left.site.operation("restore") as operation:
+        assert plan_restore(operation, str(other), left.site.folder).freed_bytes == 0
+    other.rename(left.plan.dump)
+    with left.site.operation("restore") as operation:
+        assert plan_restore(operation, "latest", left.site.folder).freed_bytes > 5_000_000
+    assert is_precious(left.site, kept)
+
+
+def test_dump_that_goes_while_healing_proves_it_leaves_what_came_back(
+    left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left.dropped()
+    real = cn_ops.proof.prove
+
+    def gone(*arguments: Any) -> Any:
+        Path(left.plan.dump).unlink()
+        left.site.rows("CREATE TABLE public.stranger (n int)", arguments[0].database)
+        return real(*arguments)
+
+    monkeypatch.setattr("cn_ops.replacement.prove", gone)
+    with pytest.raises(OpsError) as failed:
+        heal_it(left.site)
+    assert tells_everything(failed.value)
+    assert len(beside_it(left.site, Beside.INCOMING)) == 1
+
+
+def test_database_that_cannot_be_looked_into_is_somebody_s(left: Left, server: EmbeddedStack) -> None:
+    left.dropped()
+    execute(server, "CREATE DATABASE {} ALLOW_CONNECTIONS false", left.site.database)
+    left.site.ok("heal")
+    assert left.site.journal is None
+    left.site.ok("restore", "--dump=latest", "--strategy=beside", "--yes")
+    assert left.site.content() == left.before

@@ -12,11 +12,12 @@ import pytest
 import cn_ops.postgres.database as db
 from cn_ops.backup import backup
 from cn_ops.beside import restore_incoming, settle
-from cn_ops.errors import ExitCode, LockHeld, OperationFailed, VerificationFailed
+from cn_ops.errors import ExitCode, LockHeld, OperationFailed, UsageError, VerificationFailed
 from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
-from cn_ops.replacement import plan_recreation, unfinished
+from cn_ops.record import unfinished
+from cn_ops.replacement import plan_recreation
 from cn_ops.restore import restore
 from cn_ops.source import Source
 from cn_ops.stack.embedded import EmbeddedStack
@@ -334,7 +335,7 @@ def undroppable(left: Left) -> Iterator[Callable[[], None]]:
 def test_failure_before_anything_is_touched_says_so_and_leaves_no_record(
     left: Left, undroppable: Callable[[], None]
 ) -> None:
-    with pytest.raises(OperationFailed, match="prepared transactions") as failed:
+    with pytest.raises(UsageError, match="prepared transactions") as failed:
         undroppable()
     assert "as it was" in failed.value.state
     assert left.site.content() == left.before
@@ -346,7 +347,7 @@ def test_failure_before_anything_is_touched_keeps_the_record_of_earlier_damage(
 ) -> None:
     left.record(replace(left.plan, damaged=True))
     left.site.rows(HALF)
-    with pytest.raises(OperationFailed, match="prepared transactions") as failed:
+    with pytest.raises(UsageError, match="prepared transactions") as failed:
         undroppable()
     assert "as it was" not in failed.value.state
     assert left.site.journal is not None

@@ -11,7 +11,7 @@ import pytest
 
 from cn_ops.errors import ExitCode, LockHeld, UsageError
 from cn_ops.names import Beside
-from cn_ops.postgres.load import end_left_sessions
+from cn_ops.postgres.orphans import end_orphans
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.stack.base import session_name
 from cn_ops.stack.embedded import EmbeddedStack
@@ -133,7 +133,7 @@ def test_tool_of_another_machine_is_not_ended(site: Node) -> None:
     """Whether its maker lives, its process id does not tell here."""
     with closing(connected(site.stack, site.database)) as theirs, connected(site.stack, "postgres") as looking:
         theirs.execute("SET application_name = 'cn-ops-00000000-999999999-0123456789ab'")
-        assert end_left_sessions(looking) == 0
+        assert end_orphans(looking) == 0
         assert theirs.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -149,10 +149,10 @@ def test_tool_of_a_command_that_lives_is_not_ended_and_that_of_a_dead_one_is(sit
             living.execute(f"SET application_name = '{mine}'".encode())
             left.execute(f"SET application_name = '{theirs}'".encode())
             with connected(site.stack, "postgres") as looking:
-                assert end_left_sessions(looking) == 0
+                assert end_orphans(looking) == 0
                 other.send_signal(signal.SIGKILL)
                 other.wait()
-                assert end_left_sessions(looking) == 1
+                assert end_orphans(looking) == 1
                 gone = f"SELECT FROM pg_stat_activity WHERE application_name = '{theirs}'"
                 wait_until(lambda: looking.execute(gone.encode()).rowcount == 0, 10)
             assert living.execute("SELECT 1").fetchone() == (1,)
