@@ -17,14 +17,13 @@ from cn_ops.operation import Operation
 from cn_ops.postgres.archive import read_in_full
 from cn_ops.postgres.database import (
     count_rows,
-    is_superuser,
-    may_read_passwords,
     server_version,
     size_bytes,
     subscriptions,
 )
 from cn_ops.postgres.dump import Globals, plan_dump, tool_version
 from cn_ops.postgres.fingerprint import until_quiet
+from cn_ops.postgres.rights import is_superuser, may_read_passwords
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.postgres.session import session
 from cn_ops.postgres.snapshot_dump import Wanted, dump_snapshot

@@ -19,6 +19,7 @@ from cn_ops.journal import Journal
 from cn_ops.model import Finding, Level, PresetTime
 from cn_ops.operation import journal_path
 from cn_ops.phases import Phases
+from cn_ops.postgres import rights
 from cn_ops.postgres.dump import PRESETS, dump_database, plan_dump, tool_version
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.snapshot import snapshot
@@ -149,7 +150,7 @@ def _server(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
             hint = "is its name right? `inv restore` brings a lost one back"
             return Level.PROBLEM, f"PostgreSQL {version}, without a database {database!r}", hint
         size = readable_bytes(db.size_bytes(connection, database))
-        if prepared := db.prepared_transactions(connection, database):
+        if prepared := rights.prepared_transactions(connection, database):
             return (
                 Level.NOTE,
                 f"prepared transactions in {database!r}: {', '.join(prepared)}",
@@ -169,10 +170,12 @@ def _role(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
     database = settings.stack.postgres.database
     with session(choice.stack, maintenance_database(database)) as connection:
         role = connection.info.user
-        db.require_may_create(connection)
+        rights.require_may_create(connection)
+        if db.exists(connection, database):
+            rights.require_may_make_for(connection, db.properties(connection, database).owner)
         lacking = [
-            *([] if db.may_read_passwords(connection) else ["read the roles' passwords"]),
-            *(f"end the sessions of {one}" for one in db.out_of_reach(connection, database)),
+            *([] if rights.may_read_passwords(connection) else ["read the roles' passwords"]),
+            *(f"end the sessions of {one}" for one in rights.out_of_reach(connection, database)),
         ]
     if lacking:
         return (

@@ -23,6 +23,7 @@ from cn_ops.heal import end_left_sessions, put_back
 from cn_ops.model import BackupResult, Recreation
 from cn_ops.operation import Operation
 from cn_ops.phases import Phases, Step, Within
+from cn_ops.postgres import rights
 from cn_ops.postgres.session import session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.seed import Seeded, run_cleanup, run_seed
@@ -89,7 +90,7 @@ def require_possible(operation: Operation, scenario: Scenario, options: DrillOpt
         )
     if options.prove_detection:
         with session(operation.stack, operation.database) as connection:
-            if not db.is_superuser(connection):
+            if not rights.is_superuser(connection):
                 raise UsageError(
                     f"--prove-detection needs a superuser, and {connection.info.user!r} is none: it damages a copy "
                     "with session_replication_role = replica",

@@ -73,8 +73,9 @@ class DatabaseProperties:
 class Recreation:
     """A database that is being made anew from a dump, and how to tell it from another of that name.
 
-    ``old_oid`` is the database that was there, null for none; ``new_oid`` the one that takes its place, once it
-    exists. ``damaged`` says that the old one is not whole: a drill's fault, or a restore that was killed.
+    ``old_oid`` is the database that is to be replaced, null for none (in a second try, that of the first);
+    ``new_oid`` the one that takes its place, once it exists. ``damaged`` says that the old one is not whole, or gone:
+    a drill's fault, or an earlier restore that was killed or failed.
     ``manifest`` is the path of the file that says what must be there afterwards, null when nobody knows. Without
     ``owners`` or ``privileges`` the restore leaves those out; ``roles`` says that the server's roles, which no
     restore changes, must be what they were. The new database is called ``incoming`` until it is proven, and the old

@@ -15,6 +15,7 @@ from cn_ops.manifest import read_fingerprint
 from cn_ops.model import Manifest, Recreation
 from cn_ops.names import Beside, free_names
 from cn_ops.operation import Operation
+from cn_ops.postgres import rights
 from cn_ops.postgres.alter import Connection
 from cn_ops.postgres.analyze import analyze, analyzing
 from cn_ops.postgres.extensions import Offer, offers
@@ -105,9 +106,9 @@ def plan_recreation(operation: Operation, source: Source, sha256: str) -> Recrea
         in_it = [role.name for role in expected.roles] if expected and (owners or privileges) else ()
         if missing := db.missing_roles(connection, properties, in_it):
             raise _no_roles(database, missing, manifest)
-        db.require_may_make_for(connection, properties.owner)
+        rights.require_may_make_for(connection, properties.owner)
         if there:
-            db.require_may_act_as(connection, db.properties(connection, database).owner)
+            rights.require_may_act_as(connection, db.properties(connection, database).owner)
         _look_at_extensions(operation, source, expected.extensions if expected else (), offers(connection))
         incoming, previous = names_beside(connection, database)
         return Recreation(

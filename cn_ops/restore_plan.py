@@ -10,6 +10,7 @@ from cn_ops.errors import RUN_AGAIN, MissingError, OperationFailed, UsageError, 
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
+from cn_ops.postgres import rights
 from cn_ops.postgres.alter import Connection
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
@@ -128,7 +129,7 @@ def _warn_of_writers(operation: Operation, end: str) -> None:
             f"the {end} goes to the old database, and every session there is ended then"
         )
     with session(operation.stack, maintenance_database(operation.database)) as connection:
-        roles = db.out_of_reach(connection, operation.database)
+        roles = rights.out_of_reach(connection, operation.database)
         if roles:
             operation.phases.warn(
                 f"the role {connection.info.user!r} may not end the sessions of {', '.join(roles)}: unless they are "
@@ -141,8 +142,8 @@ def _plan(
 ) -> Plan:
     stack = operation.stack
     with session(stack, maintenance_database(operation.database)) as connection:
-        db.require_may_create(connection)
-        db.require_movable(connection, operation.database, dropped=recreation.drop_first)
+        rights.require_may_create(connection)
+        rights.require_movable(connection, operation.database, dropped=recreation.drop_first)
         size_now = _size(connection, operation.database)
         freed = 0
         # What an earlier try has made goes before the new one comes, and with drop_first the old one.

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import UsageError
 from cn_ops.model import DatabaseProperties, Privilege
-from cn_ops.postgres.database import out_of_reach, require_movable
+from cn_ops.postgres.rights import out_of_reach, require_movable
 
 # Values of these are lists of quoted names: they are set as lists (pg_dump's GUC_LIST_QUOTE).
 LIST_SETTINGS = frozenset(

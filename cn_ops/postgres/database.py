@@ -9,20 +9,18 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cn_ops.errors import OperationFailed, UsageError
+from cn_ops.errors import OperationFailed
 from cn_ops.model import DatabaseProperties, Identity, Privilege
 from cn_ops.postgres.session import qualified
 
 # What a database that nobody has granted anything on grants.
 DEFAULT_PRIVILEGES = "acldefault('d', d.datdba)"
-# GRANT … WITH INHERIT, SET; before, membership is both.
-SET_SINCE = 160_000
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 
 
 def server_version(connection: psycopg.Connection) -> str:
     """Return the server's version, such as `17.6`."""
-    return str(_value(connection, "SHOW server_version")).split()[0]
+    return str(scalar(connection, "SHOW server_version")).split()[0]
 
 
 def major(version: str) -> int:
@@ -39,12 +37,12 @@ def major(version: str) -> int:
 
 def exists(connection: psycopg.Connection, database: str) -> bool:
     """Whether the server has a database of that name."""
-    return bool(_value(connection, "SELECT count(*) FROM pg_database WHERE datname = %s", database))
+    return bool(scalar(connection, "SELECT count(*) FROM pg_database WHERE datname = %s", database))
 
 
 def is_empty(connection: psycopg.Connection) -> bool:
     """Whether the session's database has nothing of a user's: no relation, function, type, schema or large object."""
-    return not _value(
+    return not scalar(
         connection,
         "SELECT EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_namespace AS n"
         " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (n.nspname <> 'public'"
@@ -56,7 +54,7 @@ def is_empty(connection: psycopg.Connection) -> bool:
 
 def system_identifier(connection: psycopg.Connection) -> str:
     """Return which cluster this is."""
-    return str(_value(connection, "SELECT system_identifier::text FROM pg_control_system()"))
+    return str(scalar(connection, "SELECT system_identifier::text FROM pg_control_system()"))
 
 
 def is_valid(connection: psycopg.Connection, database: str) -> bool:
@@ -64,7 +62,7 @@ def is_valid(connection: psycopg.Connection, database: str) -> bool:
 
     One whose drop was interrupted keeps its name and oid, and nothing else.
     """
-    return bool(_value(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
+    return bool(scalar(connection, "SELECT datconnlimit <> -2 FROM pg_database WHERE datname = %s", database))
 
 
 def identity(connection: psycopg.Connection, database: str) -> Identity:
@@ -77,18 +75,18 @@ def identity(connection: psycopg.Connection, database: str) -> Identity:
 
 def oid(connection: psycopg.Connection, database: str) -> int | None:
     """Return a database's number, or None when it is not there."""
-    found = _value(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
+    found = scalar(connection, "SELECT oid::bigint FROM pg_database WHERE datname = %s", database)
     return None if found is None else int(str(found))
 
 
 def lets_in(connection: psycopg.Connection, database: str) -> bool:
     """Whether a database is there, and is not closed to everybody."""
-    return bool(_value(connection, "SELECT datallowconn FROM pg_database WHERE datname = %s", database))
+    return bool(scalar(connection, "SELECT datallowconn FROM pg_database WHERE datname = %s", database))
 
 
 def size_bytes(connection: psycopg.Connection, database: str) -> int:
     """Return how much space a database takes."""
-    return int(str(_value(connection, "SELECT pg_database_size(%s::name)", database)))
+    return int(str(scalar(connection, "SELECT pg_database_size(%s::name)", database)))
 
 
 def count_rows(connection: psycopg.Connection, table: str) -> int:
@@ -104,7 +102,7 @@ def is_plain_table(connection: psycopg.Connection, table: str) -> bool:
     Raises ``OperationFailed`` when there is no such table or view.
     """
     schema, name = table.split(".", 1)
-    is_plain = _value(
+    is_plain = scalar(
         connection,
         "SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT EXISTS (SELECT FROM pg_depend AS d"
         "  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e')"
@@ -121,49 +119,6 @@ def is_plain_table(connection: psycopg.Connection, table: str) -> bool:
     return bool(is_plain)
 
 
-def require_may_create(connection: psycopg.Connection) -> None:
-    """Raise ``UsageError`` unless this session's role can make the database anew."""
-    if not _value(connection, "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"):
-        raise UsageError(
-            f"the role {connection.info.user!r} may not create databases",
-            state="nothing was changed",
-            hint="a superuser can grant it: ALTER ROLE … CREATEDB",
-        )
-
-
-def require_may_act_as(connection: psycopg.Connection, owner: str) -> None:
-    """Raise ``UsageError`` unless this session's role can rename and drop a database of that owner's."""
-    _require_role(connection, owner, "USAGE", "INHERIT", "owns the live database, or is to: it could not rename it")
-
-
-def require_may_make_for(connection: psycopg.Connection, owner: str) -> None:
-    """Raise ``UsageError`` unless this session's role can make a database for that owner, and rename it."""
-    require_may_act_as(connection, owner)
-    if connection.info.server_version >= SET_SINCE:
-        _require_role(connection, owner, "SET", "SET", "is to own the database: it could not make one for it")
-
-
-def _require_role(connection: psycopg.Connection, owner: str, privilege: str, option: str, why: str) -> None:
-    if not _value(connection, "SELECT pg_has_role(%s, %s)", owner, privilege):
-        user = connection.info.user
-        option = f" WITH {option} TRUE" if connection.info.server_version >= SET_SINCE else ""
-        raise UsageError(
-            f"the role {user!r} may not act as {owner!r}, who {why}",
-            state="nothing was changed",
-            hint=f'a superuser can grant it: GRANT "{owner}" TO "{user}"{option}',
-        )
-
-
-def may_read_passwords(connection: psycopg.Connection) -> bool:
-    """Whether this session's role can read the password hashes of roles."""
-    return bool(_value(connection, "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
-
-
-def is_superuser(connection: psycopg.Connection) -> bool:
-    """Whether this session's role is a superuser."""
-    return bool(_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
-
-
 def subscriptions(connection: psycopg.Connection) -> list[str]:
     """Return the names of the session's database's subscriptions."""
     query = (
@@ -171,43 +126,6 @@ def subscriptions(connection: psycopg.Connection) -> list[str]:
         " WHERE d.datname = current_database() ORDER BY 1"
     )
     return [str(row[0]) for row in connection.execute(query)]
-
-
-def prepared_transactions(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
-    """Return the names of a database's prepared transactions, which keep it from being renamed or dropped."""
-    return _names(connection, "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY 1", database)
-
-
-def require_movable(connection: psycopg.Connection, database: str, *, dropped: bool) -> None:
-    """Raise ``UsageError`` for what keeps a database from being renamed, or dropped, before that is begun."""
-    if prepared := prepared_transactions(connection, database):
-        raise UsageError(
-            f"{database!r} has prepared transactions, and cannot be replaced: {', '.join(prepared)}",
-            state="nothing was changed",
-            hint="end each in that database: COMMIT PREPARED '…' or ROLLBACK PREPARED '…'",
-        )
-    active = "SELECT slot_name::text FROM pg_replication_slots WHERE active AND database = %s ORDER BY 1"
-    if dropped and (slots := _names(connection, active, database)):
-        raise UsageError(
-            f"{database!r} has replication slots in use, and cannot be dropped: {', '.join(slots)}",
-            state="nothing was changed",
-            hint="stop those who read from them; a restore with --strategy=beside needs no drop",
-        )
-
-
-def _names(connection: psycopg.Connection, query: str, database: str) -> tuple[str, ...]:
-    return tuple(str(row[0]) for row in connection.execute(query.encode(), (database,)))
-
-
-def out_of_reach(connection: psycopg.Connection, database: str) -> tuple[str, ...]:
-    """Return the roles that have sessions in a database which this session's role may not end."""
-    rows = connection.execute(
-        "SELECT DISTINCT a.usename::text FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid"
-        " WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT pg_has_role(a.usesysid, 'USAGE')"
-        " AND (r.rolsuper OR NOT pg_has_role('pg_signal_backend', 'USAGE')) ORDER BY 1",
-        (database,),
-    ).fetchall()
-    return tuple(str(row[0]) for row in rows)
 
 
 def properties(connection: psycopg.Connection, database: str) -> DatabaseProperties:
@@ -281,6 +199,7 @@ def _settings(connection: psycopg.Connection, database: str) -> tuple[tuple[str,
     return tuple((str(role), str(item)) for role, item in rows)
 
 
-def _value(connection: psycopg.Connection, query: str, *arguments: object) -> object:
+def scalar(connection: psycopg.Connection, query: str, *arguments: object) -> object:
+    """Return the first value of the first row, or None when there is no row."""
     row = connection.execute(query.encode(), arguments or None).fetchone()
     return row[0] if row else None

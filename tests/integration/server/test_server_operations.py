@@ -128,6 +128,7 @@ def test_live_database_of_an_owner_that_this_role_may_not_act_as_is_refused_befo
         bring_back(site)
     assert tells_everything(refused.value)
     assert site.journal is None
+    assert f"may not act as '{ADMINISTRATOR}'" in " ".join(site.run("doctor").stdout.split())
     tcp.execute("ALTER DATABASE {} OWNER TO {}", site.database, TENANT)
     assert site.content() == before
 
