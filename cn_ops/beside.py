@@ -92,10 +92,11 @@ def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str]
     try:
         return verify(operation, made, said)
     except VerificationFailed as error:
-        state = f"{_live_state(operation, made)}; what came back is kept as {made.incoming!r}"
+        is_lost = speaks_of(operation, made)
+        state = f"{_live_state(operation, made, is_lost=is_lost)}; what came back is kept as {made.incoming!r}"
         look = f"`inv compare --dump={shlex.quote(made.dump)} --database={made.incoming}`"
         hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
-        if speaks_of(operation, made):
+        if is_lost:
             state += f" until the next command restores it again{writers_state(operation)}"
             first = "" if oid_of(operation, made.database) is None else "rename or drop the other one, "
             hint += f"; if it is what you want, {first}rename it to {made.database!r} with psql, then `inv heal`"
@@ -141,8 +142,9 @@ def settle(operation: Operation) -> str:
         finished(operation)
         kept = f", the old one is {recorded.previous!r}" if has_old else ""
         return f"the database {recorded.database!r} is the restored one{kept}"
-    state = _live_state(operation, recorded)
-    if speaks_of(operation, recorded):
+    is_lost = speaks_of(operation, recorded)
+    state = _live_state(operation, recorded, is_lost=is_lost)
+    if is_lost:
         return state
     if has_incoming(operation, recorded):
         if may_be_dropped(operation, recorded):
@@ -194,12 +196,12 @@ def drop_beside(operation: Operation, names: Sequence[str]) -> None:
             alter.drop(connection, name)
 
 
-def _live_state(operation: Operation, recorded: Recreation) -> str:
+def _live_state(operation: Operation, recorded: Recreation, *, is_lost: bool) -> str:
     there = oid_of(operation, recorded.database)
     if there is None:
         now = "is not there"
     elif there == recorded.old_oid:
-        now = "is not whole" if speaks_of(operation, recorded) else "is as it was"
+        now = "is not whole" if is_lost else "is as it was"
     else:
         now = "is another one than was to be replaced"
     return f"the database {recorded.database!r} {now}"

@@ -35,10 +35,7 @@ def restore(
     with folder_lock(operation.settings.backup.directory, operation.name), ExitStack() as held:
         with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
             require_server(operation)
-            held.enter_context(server_lock(operation.stack, operation.database))
-            refuse_another_s(operation)
-            end_left_sessions(operation)
-            settle(operation)
+            _take_over(operation, held)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)
         plan.require_unchanged()  # a person may have taken hours to confirm
@@ -75,14 +72,19 @@ def undo_restore(operation: Operation, confirmed: str | None = None) -> tuple[st
     """
     with ExitStack() as held:
         with saying("nothing was changed", RUN_AGAIN):
-            held.enter_context(server_lock(operation.stack, operation.database))
-            refuse_another_s(operation)
-            end_left_sessions(operation)
-            settle(operation)
+            _take_over(operation, held)
             previous = newest_previous(operation)
             if confirmed not in (None, previous):
                 raise OperationFailed(f"{confirmed!r} is not the newest previous database any more")
         return previous, _undone(operation, previous)
+
+
+def _take_over(operation: Operation, held: ExitStack) -> None:
+    """Lock the database in the server, and settle what an earlier command has left of it."""
+    held.enter_context(server_lock(operation.stack, operation.database))
+    refuse_another_s(operation)
+    end_left_sessions(operation)
+    settle(operation)
 
 
 def _undone(operation: Operation, previous: str) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ def kept(left: Left) -> str:
 
 def is_precious(site: Node, database: str | None = None) -> bool:
     return site.rows("SELECT n FROM public.precious", database or site.database) == [(1,)]
+
+
+@contextmanager
+def killed_while_it_waits(
+    left: Left, server: EmbeddedStack, blocking: str, waiting: str, *command: str
+) -> Iterator[None]:
+    """Kill a command whose statement waits for another session's; that one is rolled back after the block."""
+    waits = f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '{waiting}' AND state = 'active')"
+    with psycopg.connect(make_conninfo(**server.conninfo("postgres"))) as blocker:
+        blocker.execute(blocking.encode())
+        killed = left.site.start(*command)
+        wait_until(lambda: bool(left.site.rows(waits, "postgres")[0][0]), 30)
+        killed.kill()
+        killed.communicate()
+        yield
+        blocker.rollback()
 
 
 def test_refused_restore_keeps_what_an_earlier_one_has_brought(left: Left, kept: str) -> None:
@@ -162,16 +179,10 @@ def test_database_made_between_two_killed_restores_is_nobody_s_damage(left: Left
 
 def test_drop_that_waits_when_its_command_is_killed_is_not_done_later(left: Left, server: EmbeddedStack) -> None:
     """Killed, it has no say any more; its statement goes on in the server."""
-    dropping = "SELECT FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%' AND state = 'active'"
-    with psycopg.connect(make_conninfo(**server.conninfo("postgres"))) as blocker:
-        blocker.execute(f"COMMENT ON DATABASE {left.site.database} IS 'mine'".encode())
-        killed = left.site.start("restore", "--dump=latest", "--yes")
-        wait_until(lambda: bool(left.site.rows(f"SELECT EXISTS ({dropping})", "postgres")[0][0]), 30)
-        killed.kill()
-        killed.communicate()
+    blocking = f"COMMENT ON DATABASE {left.site.database} IS 'mine'"
+    with killed_while_it_waits(left, server, blocking, "DROP DATABASE%", "restore", "--dump=latest", "--yes"):
         left.site.ok("heal")
         assert left.site.journal is None
-        blocker.rollback()
     time.sleep(0.5)
     assert left.site.content() == left.before
 
@@ -330,15 +341,9 @@ def test_what_healing_has_kept_is_not_dropped_by_the_command_that_healed(left: L
 def test_closing_that_waits_when_its_command_is_killed_is_not_done_later(left: Left, server: EmbeddedStack) -> None:
     left.site.change({"restore": {"strategy": "beside"}})
     bring_back(left.site)
-    closing = "SELECT FROM pg_stat_activity WHERE query LIKE '%ALLOW_CONNECTIONS false' AND state = 'active'"
-    with psycopg.connect(make_conninfo(**server.conninfo("postgres"))) as blocker:
-        blocker.execute(f"ALTER DATABASE {left.site.database} CONNECTION LIMIT 50".encode())
-        killed = left.site.start("restore", "--undo", "--yes")
-        wait_until(lambda: bool(left.site.rows(f"SELECT EXISTS ({closing})", "postgres")[0][0]), 30)
-        killed.kill()
-        killed.communicate()
+    blocking = f"ALTER DATABASE {left.site.database} CONNECTION LIMIT 50"
+    with killed_while_it_waits(left, server, blocking, "%ALLOW_CONNECTIONS false", "restore", "--undo", "--yes"):
         assert "opened" in left.site.ok("heal")
-        blocker.rollback()
     time.sleep(0.5)
     assert left.site.content() == left.before
 

@@ -66,16 +66,22 @@ def killed(site: Node, target: str, number: int, moment: str, *command: str) -> 
     assert done.returncode == -9, done.stderr
 
 
-@pytest.mark.parametrize(("step", "moment"), moments(STEPS))
-def test_killed_restore_leaves_the_old_or_the_new_database_and_healing_the_rest(
-    step: str, moment: str, site: Node
-) -> None:
+def backed_up_and_changed(site: Node) -> tuple[dict[str, tuple[int, str]], dict[str, tuple[int, str]], str]:
+    """Let a site drift from its backup; return what is in that, what is there, and a writer that runs."""
     new = site.content()
     back_up(site)
     site.rows("DELETE FROM cn_relay.event_topics WHERE topic_id <> ''; UPDATE cn_relay.events SET kind = kind + 1")
     old = site.content()
     writer = site.stack.writers[0]
     site.stack.start([writer])
+    return new, old, writer
+
+
+@pytest.mark.parametrize(("step", "moment"), moments(STEPS))
+def test_killed_restore_leaves_the_old_or_the_new_database_and_healing_the_rest(
+    step: str, moment: str, site: Node
+) -> None:
+    new, old, writer = backed_up_and_changed(site)
     killed(site, *STEPS[step], moment, *RESTORE)
     names = {name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")}
     assert site.database in names
@@ -99,12 +105,7 @@ def test_killed_restore_that_drops_first_leaves_no_half_restored_database_under_
     step: str, moment: str, site: Node
 ) -> None:
     site.change({"restore": {"strategy": "recreate"}})
-    new = site.content()
-    back_up(site)
-    site.rows("DELETE FROM cn_relay.event_topics WHERE topic_id <> ''; UPDATE cn_relay.events SET kind = kind + 1")
-    old = site.content()
-    writer = site.stack.writers[0]
-    site.stack.start([writer])
+    new, old, writer = backed_up_and_changed(site)
     killed(site, *DROP_FIRST_STEPS[step], moment, *RESTORE)
     is_dropped = step in DROPPED or (step, moment) == ("drop the old one", "after")
     names = {name for (name,) in site.rows("SELECT datname::text FROM pg_database", "postgres")}
