@@ -12,6 +12,7 @@ from cn_ops.model import Recreation
 from cn_ops.operation import Operation
 from cn_ops.postgres import rights
 from cn_ops.postgres.alter import Connection
+from cn_ops.postgres.archive import check_file
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.record import has_incoming, may_be_dropped, on_record
@@ -59,7 +60,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
     """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
     with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
-        source = find_source(operation.settings.backup, wanted, cwd, database=operation.database)
+        source = look_at_dump(operation, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
         if foreign := foreign_database(source, operation.database):
@@ -78,6 +79,16 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
     if source.manifest is None:
         operation.phases.warn(f"{source.path.name} has no manifest: it can be read, but what was in it is not known")
     return plan
+
+
+def look_at_dump(operation: Operation, wanted: str, cwd: Path) -> Source:
+    """Find the dump that is asked for and look at how it begins, with no server: none is started for a mistyped one.
+
+    Raises what ``find_source`` and ``check_file`` raise.
+    """
+    source = find_source(operation.settings.backup, wanted, cwd, database=operation.database)
+    check_file(source.path)
+    return source
 
 
 def require_server(operation: Operation) -> None:

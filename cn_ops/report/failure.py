@@ -9,17 +9,18 @@ from rich.text import Text
 
 from cn_ops.errors import OpsError
 from cn_ops.masking import mask
+from cn_ops.report.words import Words
 
 
 def print_failure(console: Console, error: OpsError) -> None:
     """Print what failed, its evidence, what everything is in now, and the way out."""
-    console.print(Text.assemble(("error: ", "bold red"), mask(error.message)))
+    _print(console, Text("error: ", "bold red"), Text(mask(error.message)))
     if error.evidence:
         for line in mask(error.evidence).splitlines():
-            console.print(Text(f"  | {line}", style="dim"))
+            _print(console, Text("  | ", "dim"), Text(line, "dim"))
     for name, text in (("now", error.state), ("do", error.hint)):
         if text:
-            console.print(Text.assemble((f"{name}: ", "bold"), mask(text)))
+            _print(console, Text(f"{name}: ", "bold"), Text(mask(text)))
 
 
 def failure_document(error: OpsError) -> dict[str, Any]:
@@ -33,3 +34,7 @@ def failure_document(error: OpsError) -> dict[str, Any]:
             "exit_code": int(error.exit_code),
         }
     }
+
+
+def _print(console: Console, label: Text, text: Text) -> None:
+    console.print(Words(text, label), crop=False)

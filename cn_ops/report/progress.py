@@ -9,6 +9,7 @@ from rich.status import Status as Spinner
 from rich.text import Text
 
 from cn_ops.model import Phase, Status
+from cn_ops.report.words import Words
 from cn_ops.text import readable_seconds
 
 MARKS = {
@@ -64,11 +65,11 @@ class Progress:
 
     def warned(self, message: str) -> None:
         """Leave a warning."""
-        self._console.print(Text.assemble(("! ", "yellow"), message))
+        self._console.print(Words(Text(message), Text("! ", "yellow")), crop=False)
 
     def said(self, message: str) -> None:
         """Leave a plain line."""
-        self._console.print(Text(message, style="dim"))
+        self._console.print(Words(Text(message, "dim")), crop=False)
 
     def _line(self, detail: str) -> Text:
         return Text(f"{self._name}  {detail}".rstrip(), overflow="ellipsis", no_wrap=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,7 @@ from cn_ops.model import (
     StackStatus,
     VerifyResult,
 )
+from cn_ops.report.words import Words
 from cn_ops.text import readable_age, readable_bytes, readable_seconds
 
 # The blanks with which rich fills a table's last column, perhaps before the end of a colour.
@@ -84,7 +86,7 @@ def comparison_result(comparison: Comparison) -> RenderableType:
         return Text(f"equal: {comparison.tables} tables, {comparison.rows} rows, the schema", style="green")
     parts: list[RenderableType] = []
     for one in comparison.differences:
-        parts.append(Text(f"differs: {one.what}", style="bold red", overflow="fold"))
+        parts.append(Words(Text(f"differs: {one.what}", "bold red")))
         parts.append(pairs([("  expected", one.expected), ("  found", one.found)]))
     count = len(comparison.differences)
     return Group(*parts, Text(f"{count} difference{'s' if count > 1 else ''}", style="bold red"))
@@ -107,11 +109,8 @@ def catalogue_table(catalogue: Catalogue, now: datetime) -> RenderableType:
             )
         parts.append(table)
     else:
-        parts.append(Text(f"no generation in {shown(catalogue.directory)}: make one with `inv backup`"))
-    parts += [
-        Text(f"not a generation, left alone: {path.name}", style="yellow", overflow="fold")
-        for path in catalogue.foreign
-    ]
+        parts.append(Words(Text(f"no generation in {shown(catalogue.directory)}: make one with `inv backup`")))
+    parts += [Words(Text(f"not a generation, left alone: {path.name}", "yellow")) for path in catalogue.foreign]
     return Group(*parts)
 
 
@@ -164,7 +163,7 @@ def output(console: Console, *parts: RenderableType) -> None:
     """Print results; a narrow terminal folds them and loses nothing."""
     with console.capture() as captured:
         for part in parts:
-            console.print(part, overflow="fold", soft_wrap=False)
+            console.print(part, overflow="fold", crop=False)
     console.file.write(PADDING.sub(r"\1", captured.get()))
 
 
@@ -189,14 +188,10 @@ def _fact(name: str, value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def pairs(rows: Sequence[tuple[str, str]]) -> Table:
+def pairs(rows: Sequence[tuple[str, str]]) -> Group:
     """Return names and values, without borders."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, Text(value))
-    return table
+    width = max((cell_len(name) for name, _ in rows), default=0) + 2
+    return Group(*(Words(Text(value), Text(f"{name:<{width}}", "bold")) for name, value in rows))
 
 
 def plain_table(*columns: str) -> Table:

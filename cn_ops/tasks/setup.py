@@ -77,14 +77,14 @@ def locked(name: str, stack: str, *, check: bool = True, over: Options = NO_OPTI
         yield held
 
 
-def whole_number(option: str, text: str | None, least: int) -> int | None:
-    """Read an option that is a whole number; raises ``UsageError`` naming it."""
+def whole_number(option: str, text: str | None, least: int, unit: str = "") -> int | None:
+    """Read an option that is a whole number, of ``unit`` if that needs saying; raises ``UsageError`` naming it."""
     if text is None:
         return None
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
     if number is None or number < least:
         raise UsageError(
-            f"{option} must be a whole number of at least {least}, got {text!r}",
+            f"{option} must be a whole number{f' of {unit}' if unit else ''}, at least {least}, got {text!r}",
             state="nothing was changed",
             hint=f"for example {option}={least}",
         )

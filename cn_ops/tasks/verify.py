@@ -39,7 +39,7 @@ def verify(
     from cn_ops.tasks.show import print_json, show
     from cn_ops.tasks.verify_run import chosen, run_verify
 
-    days = whole_number("--older-than", older_than, 0)
+    days = whole_number("--older-than", older_than, 0, "days")
     with prepared(stack) as ready:
         node = ready.choose().stack
         results = run_verify(ready, node, chosen(ready.loaded.settings, node, dump, days, every=all))
@@ -60,7 +60,12 @@ def verify(
 )
 @guarded
 def compare(
-    context: Context, dump: str = "latest", database: str = "", dsn: str = "", stack: str = "", json: bool = False
+    context: Context,
+    dump: str = "latest",
+    database: str | None = None,
+    dsn: str | None = None,
+    stack: str = "",
+    json: bool = False,
 ) -> None:
     """Compare a database with a generation, and name each difference. Exit 0: equal, 4: not.
 
@@ -77,12 +82,16 @@ def compare(
     from cn_ops.tasks.show import print_json, show
     from cn_ops.tasks.verify_run import run_compare
 
+    # An empty one is an unset variable of a script: the live database would be compared instead of the one meant.
+    for option, text in (("--database", database), ("--dsn", dsn)):
+        if text is not None and not text.strip():
+            raise UsageError(f"{option} is empty", state="nothing was changed", hint="name one, or leave it out")
     if dsn and (database or stack):
         raise UsageError(
             "--dsn names stack and database: leave --stack and --database out", state="nothing was changed"
         )
     with prepared(stack) as ready:
-        comparison = run_compare(ready, dump, database, dsn)
+        comparison = run_compare(ready, dump, database or "", dsn or "")
     print_json(comparison_document(comparison)) if json else show(comparison_result(comparison))
     if not comparison.equal:
         raise Exit(code=int(ExitCode.NOT_EQUAL))

@@ -35,14 +35,16 @@ def test_killed_before_the_drop_leaves_the_database_as_it_was(left: Left) -> Non
     assert left.site.journal is None
 
 
-def test_killed_between_drop_and_create_is_finished(left: Left, server: EmbeddedStack) -> None:
+def test_killed_after_the_drop_with_nothing_made_is_finished(left: Left, server: EmbeddedStack) -> None:
     left.record(left.plan)
     execute(server, "DROP DATABASE {}", left.site.database)
     assert heal_it(left.site)
     assert left.site.content() == left.before
 
 
-def test_killed_after_create_and_before_its_record_is_finished(left: Left, server: EmbeddedStack) -> None:
+def test_live_database_that_somebody_has_made_anew_does_not_keep_it_from_being_finished(
+    left: Left, server: EmbeddedStack
+) -> None:
     left.record(left.plan)
     left.made_anew(server)
     assert heal_it(left.site)

@@ -320,6 +320,18 @@ def test_what_is_no_file_is_named_before_anything_is_touched(
     assert site.journal is None
 
 
+@pytest.mark.parametrize("odd", ["no-such-generation", "/dev/null"])
+def test_no_server_is_started_for_a_dump_that_is_none(odd: str, site: Node) -> None:
+    site.stack.stop([site.settings.stack.postgres.service])
+    try:
+        with pytest.raises(UsageError) as failed:
+            bring_back(site, odd)
+        assert failed.value.state == "nothing was changed"
+        assert site.stack.running() == ()
+    finally:
+        site.stack.start_postgres()
+
+
 def test_sql_file_that_goes_meanwhile_is_missed_before_anything_is_dropped(new_site: NewSite) -> None:
     site = new_site(restore={"strategy": "recreate"})
     before = site.content()

@@ -351,3 +351,10 @@ def test_compare_is_equal_for_the_live_database_and_names_what_is_not(proven: No
     }
     (rows,) = [one for one in document["differences"] if one["what"] == "table cn_relay.event_topics"]
     assert rows["found"].endswith("(-1)")
+
+
+@pytest.mark.parametrize("option", ["--database", "--dsn"])
+def test_empty_name_is_not_taken_for_the_live_database(option: str, proven: Node) -> None:
+    done = proven.run("compare", f"{option}=")
+    assert done.returncode == ExitCode.USAGE
+    assert f"{option} is empty" in done.stderr
