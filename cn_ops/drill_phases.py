@@ -77,18 +77,9 @@ def require_disposable(operation: Operation) -> None:
         )
 
 
-def require_possible(operation: Operation, scenario: Scenario, options: DrillOptions) -> None:
+def require_possible(operation: Operation, options: DrillOptions) -> None:
     """Refuse what cannot be rehearsed on this stack, before anything is started or damaged."""
-    if operation.stack.kind != "server":
-        return
-    if scenario.loses_cluster:
-        raise UsageError(
-            f"the scenario {scenario.name} cannot be drilled on {operation.stack.name}: it takes the server with its "
-            "volume away, and cn-ops did not make this one",
-            state="nothing was started or changed",
-            hint="drill it with --stack=compose or --stack=embedded, or take another: `inv drill --list-scenarios`",
-        )
-    if options.prove_detection:
+    if operation.stack.kind == "server" and options.prove_detection:
         with session(operation.stack, operation.database) as connection:
             if not rights.is_superuser(connection):
                 raise UsageError(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 RUN_AGAIN = "mend the cause, then run it again"
+UNCHANGED = "nothing was changed"
 
 
 class ExitCode(IntEnum):
@@ -29,7 +30,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.MISSING: "something needed is missing: a tool, a daemon, a server, disk space",
     ExitCode.NOT_EQUAL: "verification failed: not recovered, not equal, or a damaged dump",
     ExitCode.LOCKED: "another operation holds the lock",
-    ExitCode.TIMED_OUT: "timed out or over budget",
+    ExitCode.TIMED_OUT: "timed out",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

@@ -149,6 +149,14 @@ def _only_beside(operation: Operation) -> str:
     return "" if beside else "restore.strategy is not `beside`: nothing is left to fall back to"
 
 
+def _not_its_own(operation: Operation) -> str:
+    return (
+        "cn-ops did not start this server: it is not its own to kill or take away"
+        if operation.stack.kind == "server"
+        else ""
+    )
+
+
 def _no_small_disk(operation: Operation) -> str:
     return _only_beside(operation) or operation.stack.why_no_small_disk()
 
@@ -160,7 +168,14 @@ _ALL = (
     Scenario("dropped-database", "the database dropped", _database_dropped, "gone"),
     Scenario("changed-rows", "rows silently changed: only comparing sees it", _rows_changed, "same"),
     Scenario("bad-migration", "a column dropped and brought back empty", _migrated_badly, "same"),
-    Scenario("lost-volume", "the server lost with its volume and roles", _volume_lost, "gone", loses_cluster=True),
+    Scenario(
+        "lost-volume",
+        "the server lost with its volume and roles",
+        _volume_lost,
+        "gone",
+        loses_cluster=True,
+        why_not=_not_its_own,
+    ),
     Scenario(
         "late-writes",
         "a writer that goes on: what it wrote is lost, and counted",
@@ -178,6 +193,7 @@ _ALL = (
         _truncated,
         "zero",
         while_dumping=server_killed_while_dumping,
+        why_not=_not_its_own,
     ),
     Scenario(
         "killed-restoring",
@@ -185,7 +201,7 @@ _ALL = (
         _truncated,
         "zero",
         while_restoring=server_killed_while_restoring,
-        why_not=_only_beside,
+        why_not=lambda operation: _only_beside(operation) or _not_its_own(operation),
     ),
     Scenario(
         "full-dumping",

@@ -100,7 +100,7 @@ def draft(directory: Path, prefix: str, now: datetime) -> Iterator[Draft]:
         with suppress(OSError):
             made.aside(".dump").unlink(missing_ok=True)
             made.aside(".globals.sql").unlink(missing_ok=True)
-            _remove_marked(made.aside(MANIFEST_SUFFIX), made.path(MANIFEST_SUFFIX))
+            _remove_marked(made.aside(MANIFEST_SUFFIX))
 
 
 def read_catalogue(directory: Path, prefix: str) -> Catalogue:
@@ -120,8 +120,11 @@ def read_catalogue(directory: Path, prefix: str) -> Catalogue:
     ]
     generations.sort(key=lambda one: sort_key(one.id), reverse=True)
     owned = {path.name for one in generations for path in one.files} | {LOCK_NAME}
+    # What a killed command has left half made or half removed, and the next one removes.
     partial = re.compile(rf"\.{re.escape(prefix)}-{ID_PATTERN}\..*\.partial")
-    foreign = tuple(directory / name for name in names if name not in owned and not partial.fullmatch(name))
+    left = [directory / name for name in names if partial.fullmatch(name)]
+    owned |= {path.name for path in left} | {path.name for mark in left for path in _marked(mark)}
+    foreign = tuple(directory / name for name in names if name not in owned)
     return Catalogue(directory, tuple(generations), foreign)
 
 
@@ -178,7 +181,7 @@ def remove_generation(generation: Generation) -> None:
         with suppress(FileNotFoundError):
             manifest_file.rename(mark)
         sync_folder(mark.parent)
-        _remove_marked(mark, manifest_file)
+        _remove_marked(mark)
         sync_folder(mark.parent)
     except OSError as error:
         raise explained(error, manifest_file, "remove") from error
@@ -190,23 +193,31 @@ def remove_left_behind(directory: Path, prefix: str) -> None:
     What somebody still writes is left alone, and so is what cannot be removed.
     """
     # Of this very prefix: `a-b-ID` is not one of `a`.
-    own = re.compile(rf"\.({re.escape(prefix)}-{ID_PATTERN}(\..*))\.partial")
+    own = re.compile(rf"\.{re.escape(prefix)}-{ID_PATTERN}(\..*)\.partial")
     for path in sorted(directory.glob(".*.partial")):
         if found := own.fullmatch(path.name):
             with suppress(OSError), left_behind(path):
-                if found[2] == MANIFEST_SUFFIX:
-                    _remove_marked(path, path.with_name(found[1]))
+                if found[1] == MANIFEST_SUFFIX:
+                    _remove_marked(path)
                 else:
                     path.unlink()
 
 
-def _remove_marked(mark: Path, manifest_file: Path) -> None:
-    """Remove a mark, and first, unless the manifest is there, the files that would belong to it."""
-    if not manifest_file.exists():
-        for suffix in FILE_SUFFIXES:
-            _sibling(manifest_file, suffix).unlink(missing_ok=True)
+def _remove_marked(mark: Path) -> None:
+    """Remove a mark, and before it the files of which it tells."""
+    if files := _marked(mark):
+        for path in files:
+            path.unlink(missing_ok=True)
         sync_folder(mark.parent)
     mark.unlink(missing_ok=True)
+
+
+def _marked(mark: Path) -> tuple[Path, ...]:
+    """Return the files of which a mark says that they belong to no generation; none for another file's name."""
+    manifest_file = mark.with_name(mark.name.removeprefix(".").removesuffix(".partial"))
+    if not manifest_file.name.endswith(MANIFEST_SUFFIX) or manifest_file.exists():
+        return ()
+    return tuple(_sibling(manifest_file, suffix) for suffix in FILE_SUFFIXES)
 
 
 def _read_generation(manifest_file: Path, generation_id: str) -> Generation:

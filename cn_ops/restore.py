@@ -18,7 +18,7 @@ from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.record import finished, oid_of, refuse_another_s, writers_state
-from cn_ops.restore_plan import Plan, look_at_dump, plan_restore, require_server
+from cn_ops.restore_plan import Plan, look_at_dump, plan_restore, server_up
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
 Confirm = Callable[[Plan], None]
@@ -35,7 +35,7 @@ def restore(
     with folder_lock(operation.settings.backup.directory, operation.name), ExitStack() as held:
         look_at_dump(operation, wanted, cwd)
         with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
-            require_server(operation)
+            held.enter_context(server_up(operation))
             _take_over(operation, held)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)

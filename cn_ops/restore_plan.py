@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import RUN_AGAIN, MissingError, OperationFailed, UsageError, saying
+from cn_ops.errors import RUN_AGAIN, UNCHANGED, MissingError, OperationFailed, OpsError, UsageError, saying
 from cn_ops.generations import read_catalogue
 from cn_ops.model import Recreation
 from cn_ops.operation import Operation
@@ -43,7 +45,7 @@ class Plan:
         if _stamp(self.source.path) != self.dump_stamp:
             raise OperationFailed(
                 f"the dump {self.source.path} is gone or has changed since it was checked",
-                state="nothing was changed",
+                state=UNCHANGED,
                 hint=RUN_AGAIN,
             )
 
@@ -58,14 +60,13 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version: bool = False) -> Plan:
-    """Check the dump, the server and the space. Nothing is touched, but a server that was down is started."""
-    with operation.phases.phase("check") as step, saying("nothing was changed", RUN_AGAIN):
+    """Check the dump, the server, which has to run, and the space. Nothing is touched."""
+    with operation.phases.phase("check") as step, saying(UNCHANGED, RUN_AGAIN):
         source = look_at_dump(operation, wanted, cwd)
         if wanted == "latest":
             _warn_of_passed_over(operation)
         if foreign := foreign_database(source, operation.database):
             operation.phases.warn(foreign)
-        require_server(operation)
         _look_at_cluster(operation, source, wanted)
         check_tools(operation.stack, restoring=True, force=force_version)
         check_scripts(operation.settings.restore)
@@ -91,11 +92,22 @@ def look_at_dump(operation: Operation, wanted: str, cwd: Path) -> Source:
     return source
 
 
-def require_server(operation: Operation) -> None:
-    """Start the server if it does not run, and say so."""
+@contextmanager
+def server_up(operation: Operation) -> Iterator[str]:
+    """Have the server run for the block, and leave it up; yield what has changed by that.
+
+    An error of the block that says that nothing was changed says that instead.
+    """
+    changed = UNCHANGED
     if operation.server not in operation.stack.running():
         operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
         operation.stack.start_postgres()
+        changed = f"the server {operation.server} was started, and nothing else was changed"
+    try:
+        yield changed
+    except OpsError as error:
+        error.state = changed if error.state == UNCHANGED else error.state
+        raise
 
 
 def _warn_of_passed_over(operation: Operation) -> None:
@@ -126,7 +138,7 @@ def _look_at_cluster(operation: Operation, source: Source, wanted: str) -> None:
         others = ", ".join(f"--dump={one}" for cluster, one in newest.items() if cluster != own)
         raise UsageError(
             said,
-            state="nothing was changed",
+            state=UNCHANGED,
             hint=f"name the one that you mean: the newest of each other cluster: {others}{this}",
         )
     operation.phases.warn(f"{said}, as is right where a server was lost and made anew")
@@ -193,6 +205,6 @@ def _check_space(operation: Operation, plan: Plan) -> None:
         smaller = "" if plan.recreation.drop_first else "; --strategy=recreate needs no room for two"
         raise MissingError(
             f"the restored database needs {readable_bytes(needed)}; the server has room for {readable_bytes(there)}",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint=f"free some space where the server keeps its data{smaller}",
         )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cn_ops.errors import OperationFailed, UsageError, VerificationFailed
+from cn_ops.errors import UNCHANGED, OperationFailed, UsageError, VerificationFailed
 from cn_ops.files import explained
 from cn_ops.generations import find_generation, generation_of, read_catalogue
 from cn_ops.manifest import read_fingerprint
@@ -66,7 +66,7 @@ def find_source(
     if catalogue.complete and not own.complete:
         raise UsageError(
             f"no complete generation in {catalogue.directory} is of the database {database!r}",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint=f"make one: `inv backup`; if you mean another's: --dump={catalogue.complete[0].id}",
         )
     generation = find_generation(own, wanted)
@@ -78,13 +78,13 @@ def find_source(
         known = [one.id for one in catalogue.generations[:SHOWN_IDS]]
         raise UsageError(
             f"--dump={wanted!r} is neither `latest`, nor the id of a generation, nor a file",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint=f"the newest ids: {', '.join(known)}" if known else f"{catalogue.directory} holds no generation",
         )
     if generation.state is GenerationState.DAMAGED:
         raise VerificationFailed(
             f"the generation {generation.id} is damaged: {generation.problem}",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint="use another: `inv backups`",
         )
     return Source(generation.dump, generation)
@@ -124,7 +124,7 @@ def require_not_newer(source: Source, header: Header, version: str) -> None:
     if header.server_version and major(header.server_version) > major(version):
         raise UsageError(
             f"{source.path} was made by PostgreSQL {header.server_version}, and this server is {version}",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint="restore it into a server of that major version or a newer one",
         )
 
@@ -141,7 +141,7 @@ def _read(tools: Server, source: Source, header: Header, advanced: Callable[[int
     if manifest and (archive.sha256, archive.size_bytes) != (manifest.sha256, manifest.size_bytes):
         raise VerificationFailed(
             f"the dump {source.path} is damaged: its sha256 is {archive.sha256}, and was {manifest.sha256}",
-            state="nothing was changed",
+            state=UNCHANGED,
             hint="use another generation: `inv backups`",
         )
     return CheckedSource(source, header, archive)
@@ -156,7 +156,7 @@ def _check_fingerprint(source: Source) -> None:
     except OperationFailed as error:
         raise VerificationFailed(
             error.message,
-            state="nothing was changed",
+            state=UNCHANGED,
             hint=f"{error.hint}; a copy of the dump alone, in another folder, can be restored without proof",
         ) from error
 
@@ -169,5 +169,5 @@ def _path(cwd: Path, wanted: str) -> Path | None:
     try:
         there = bool(wanted) and (cwd / path).exists()
     except OSError as error:
-        raise explained(error, cwd / path, "read").with_state("nothing was changed") from error
+        raise explained(error, cwd / path, "read").with_state(UNCHANGED) from error
     return cwd / path if there or len(path.parts) > 1 or path.suffix == ".dump" else None

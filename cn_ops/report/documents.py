@@ -73,4 +73,5 @@ def _generation(generation: Generation) -> dict[str, Any]:
         "state": str(generation.state),
         "problem": generation.problem,
         "manifest": asdict(generation.manifest) if generation.manifest else None,
+        "proof": asdict(generation.proof) if generation.proof else None,
     }

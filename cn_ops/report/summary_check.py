@@ -76,7 +76,11 @@ NEW_RULES = (
     Rule("schema_version", "an integer of at least 1", lambda value: _is_integer(value) and value >= 1),
     Rule("stack", "the stack's kind", _is_text),
     Rule("scenario", "the scenario's name", _is_text),
-    Rule("phases", "a list that is not empty", lambda value: isinstance(value, list) and value != []),
+    Rule(
+        "phases",
+        "a list, each passed or skipped; fault, restore and verify passed",
+        lambda value: isinstance(value, list) and value != [],
+    ),
     Rule("rto_seconds", "a number above 0", lambda value: _is_number(value) and value > 0),
     Rule("rows_lost_after_backup", "an integer of at least 0", lambda value: _is_integer(value) and value >= 0),
     Rule("error", "null", lambda value: value is None),

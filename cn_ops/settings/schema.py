@@ -126,7 +126,8 @@ class StackSettings(Section):
 
     kind: Literal["auto", "compose", "embedded", "server"] = Field(
         "auto",
-        description="What runs the node; auto takes compose where an engine answers, else embedded; never server.",
+        description="What runs the node. auto: compose for files of your own; for the demo node compose where an "
+        "engine answers, else embedded.",
     )
     disposable: Boolean | None = Field(
         None,
@@ -167,7 +168,7 @@ class ApplicationSettings(Section):
     deadline: Seconds = Field(120, description="Seconds until healthy: one total for all tries.")
     read_path: UrlPath | None = Field(
         "/v1/events?topic={topic}&limit=1000",
-        description="A read of restored data: a drill requires the same answer after recovery as before the fault. "
+        description="A read of restored data: every entry served before the fault must be served after the recovery. "
         "`{topic}` becomes drill.topic. null: not checked, and reported as skipped.",
     )
 
@@ -200,11 +201,11 @@ class BackupSettings(Section):
         None,
         ge=1,
         le=MOST_JOBS,
-        description="How many sessions fingerprint at the same time, and in directory format dump (null: one for "
+        description="How many sessions dump in directory format; half as many fingerprint meanwhile (null: one for "
         "each core, at most 8).",
     )
     globals: Boolean = Field(
-        True, description="Also dump roles and tablespaces (needs a superuser; holds password hashes, mode 0600)."
+        True, description="Also dump roles and tablespaces (their passwords only as a superuser; mode 0600)."
     )
 
 

@@ -14,7 +14,8 @@ from cn_ops.tasks.guard import guarded, help_of
         "json",
         "dry_run",
         preset="compatible, fast or parallel (default: backup.preset)",
-        jobs="how many sessions dump with --preset=parallel; half as many fingerprint meanwhile (default: the cores)",
+        jobs="how many sessions dump with --preset=parallel; half as many fingerprint meanwhile "
+        "(default: the cores, at most 8)",
         compress="pg_dump's --compress, such as zstd:3 (default: the preset's)",
     )
 )

@@ -20,7 +20,7 @@ from cn_ops.tasks.guard import guarded, help_of
         build="build the services' images first (compose)",
         keep="leave the stack up, with its data",
         prove_detection="damage a copy in many ways and require the comparison to notice each",
-        events="how many events to seed (default: the seed's own nine)",
+        events="how many events to seed, at least 9 (default: the seed's own nine)",
     ),
 )
 @guarded

@@ -42,16 +42,16 @@ def run_drill(stack: str, scenario: str, options: DrillOptions, *, as_json: bool
     # Checked in its first phase: the summary tells of that as well.
     with locked("drill", stack, check=False) as operation:
         require_disposable(operation)
-        require_possible(operation, SCENARIOS[scenario], options)
-        if dry_run:
-            _show_plan(operation, SCENARIOS[scenario], options, as_json=as_json)
-            return
+        require_possible(operation, options)
         if reason := wanted.why_not(operation):
             raise MissingError(
                 f"the scenario {scenario!r} cannot be tried here: {reason}",
                 state="nothing was started or changed",
                 hint="try it where that is given; `inv drill --all-scenarios` shows it as skipped",
             )
+        if dry_run:
+            _show_plan(operation, wanted, options, as_json=as_json)
+            return
         report, path = _drilled(operation, wanted, options)
     _show_report(report, path, as_json=as_json)
 
@@ -73,10 +73,7 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
             _kill_first(stack, options)
         with locked("drill", stack) as operation:
             require_disposable(operation)
-            if operation.stack.kind == "server" and scenario.loses_cluster:
-                operation.phases.warn(f"not drilled: {scenario.name}, for this server is not cn-ops' to take away")
-                continue
-            require_possible(operation, scenario, options)
+            require_possible(operation, options)
             if reason := scenario.why_not(operation):
                 reports.append(not_tried(operation, scenario, reason, datetime.now(UTC)))
             else:

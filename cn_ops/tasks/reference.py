@@ -27,8 +27,8 @@ _TASKS = f"""\
 stderr. With `--json` stdout holds one JSON document and nothing else, also after a failure. How a task ended is its
 [exit code](exit-codes.md); where it finds everything are the [settings](settings.md).
 
-Options belong to the task before them: `inv restore --dump=latest --yes`. A task that changes something holds the
-stack's lock while it runs.
+Options belong to the task before them: `inv restore --dump=latest --yes`. A task that changes the stack
+or its database holds the stack's lock while it runs; `prune` holds the backup folder's, `verify` one of its own.
 """
 
 _EXIT_CODES = f"""\

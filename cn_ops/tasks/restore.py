@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         "yes",
         dump="latest, latest-proven, random, a generation's id, or the path of a dump",
         strategy="beside (prove it beside the live database, then swap) or recreate (drop the live one first)",
-        finish="drop the databases that earlier restores replaced",
+        finish="drop what earlier restores have left beside the live database",
         undo="swap the newest database that a restore has kept back in",
         jobs="how many sessions load, make indexes and compare at the same time (default: restore.jobs)",
         force_version="restore with client tools of a newer major version than the server's",
@@ -59,7 +59,7 @@ def restore(
     from cn_ops.report.documents import restore_document
     from cn_ops.report.terminal import fact_lines, restore_result
     from cn_ops.restore import restore as restore_database
-    from cn_ops.restore_plan import plan_restore
+    from cn_ops.restore_plan import look_at_dump, plan_restore, server_up
     from cn_ops.tasks.restore_run import run_finish, run_undo
     from cn_ops.tasks.setup import confirmed, locked, whole_number
     from cn_ops.tasks.show import print_json, show
@@ -78,11 +78,11 @@ def restore(
         over["restore.jobs"] = ("--jobs", whole_number("--jobs", jobs, 1))
     with locked("restore", stack, over=over) as operation:
         if dry_run:
-            plan = plan_restore(operation, dump, Path.cwd(), force_version=force_version)
+            look_at_dump(operation, dump, Path.cwd())
+            with server_up(operation) as changed:
+                plan = plan_restore(operation, dump, Path.cwd(), force_version=force_version)
             document = _document(plan)
-            print_json(document) if json else show(
-                fact_lines(document), "dry run: the dump is good; nothing was changed"
-            )
+            print_json(document) if json else show(fact_lines(document), f"dry run: the dump is good; {changed}")
             return
 
         def confirm(plan: Plan) -> None:
@@ -97,7 +97,7 @@ def restore(
 @task(help=help_of("stack", "json"))
 @guarded
 def heal(context: Context, stack: str = "", json: bool = False) -> None:
-    """Finish or undo what a killed command left, as backup, drill and stack.up do first.
+    """Finish or undo what a killed command left, as other commands do first.
 
     For example:
       inv heal

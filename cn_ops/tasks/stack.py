@@ -101,7 +101,7 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
 
 @task(
     help=help_of(
-        "stack", "json", events="how many events (default: the seed's own nine)", invite="make an invite as well"
+        "stack", "json", events="how many, at least 9 (default: the seed's own nine)", invite="make an invite as well"
     )
 )
 @guarded

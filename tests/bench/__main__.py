@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measured(there: Site, chosen: Sequence[Subject], rounds: int, content: Content) -> dict[str, Any]:
     """Measure each way of each subject in turn, and all of that again; the order of ways turns with each round."""
+    load = os.getloadavg()[0]
     found: dict[str, dict[str, list[Sample]]] = {one.name: {way: [] for way in one.ways} for one in chosen}
     for number in range(rounds):
         for subject in chosen:
@@ -72,7 +73,7 @@ def measured(there: Site, chosen: Sequence[Subject], rounds: int, content: Conte
         "server_version": there.sql("SHOW server_version")[0][0],
         "cores": os.cpu_count(),
         "machine": platform.machine(),
-        "load_before": os.getloadavg()[0],
+        "load_before": load,
         "subjects": {
             name: {way: summarised(samples) for way, samples in ways.items()} for name, ways in found.items()
         },

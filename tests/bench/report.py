@@ -44,7 +44,7 @@ def table(document: dict[str, Any]) -> str:
     rounds = document["rounds"]
     lines.append(
         f"{rounds} round{'s' if rounds > 1 else ''} on {document['cores']} cores ({document['machine']}), "
-        f"{document['measured_at']}; load of the machine: {document['load_before']:.1f}."
+        f"{document['measured_at']}; load of the machine before: {document['load_before']:.1f}."
     )
     for name, ways in document["subjects"].items():
         lines += [

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invoke.exceptions import ParseError
 
 from cn_ops.errors import EXIT_MEANINGS
+from cn_ops.fingerprint import Comparison, Difference
+from cn_ops.model import Finding, Manifest, PresetTime, Proof, RestoreResult, ServiceStatus, StackStatus
 from cn_ops.tasks import namespace
 from cn_ops.tasks.reference import all_tasks
 from tests.support.commands import commands, parse
@@ -56,6 +60,21 @@ def test_readme_names_every_task_and_every_exit_code() -> None:
     assert named == {name for name, _ in all_tasks(namespace())}
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", read("README.md"), re.MULTILINE)
     assert rows == [(str(int(code)), text) for code, text in EXIT_MEANINGS.items()]
+
+
+# What `--json` prints as it is, but for phases and the report of a drill, which have pages of their own.
+PRINTED = (Comparison, Difference, Finding, Manifest, PresetTime, Proof, RestoreResult, ServiceStatus, StackStatus)
+
+
+@pytest.mark.parametrize("kind", PRINTED)
+def test_every_field_that_is_printed_as_json_is_on_its_page(kind: type[Any]) -> None:
+    named = set(re.findall(r"`(\w+)`", read("docs/reference/json.md")))
+    assert {field.name for field in fields(kind)} <= named
+
+
+def test_every_command_is_on_the_page_of_json() -> None:
+    page = read("docs/reference/json.md")
+    assert [name for name, _ in all_tasks(namespace()) if not re.search(rf"`{re.escape(name)}[` ]", page)] == []
 
 
 def test_architecture_shows_the_layers_that_the_imports_are_held_to() -> None:

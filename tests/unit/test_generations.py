@@ -320,7 +320,8 @@ def test_generation_whose_removal_was_cut_short_is_none_and_goes_next_time(tmp_p
     globals_file = dump.with_name(dump.name.replace(".dump", ".globals.sql"))
     globals_file.write_bytes(b"secret")
     manifest_file.rename(tmp_path / f".{manifest_file.name}.partial")
-    assert read_catalogue(tmp_path, PREFIX).generations == ()
+    found = read_catalogue(tmp_path, PREFIX)
+    assert (found.generations, found.foreign) == ((), ())  # nothing of it is left alone
     remove_left_behind(tmp_path, PREFIX)
     assert names(tmp_path) == set()
 

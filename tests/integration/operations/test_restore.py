@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from cn_ops.errors import MissingError, OperationFailed, TimedOut, UsageError
+from cn_ops.errors import ExitCode, MissingError, OperationFailed, TimedOut, UsageError
 from cn_ops.manifest import read_fingerprint, write_manifest
 from cn_ops.model import Generation, Status
 from cn_ops.names import Beside
@@ -330,6 +330,20 @@ def test_no_server_is_started_for_a_dump_that_is_none(odd: str, site: Node) -> N
         assert site.stack.running() == ()
     finally:
         site.stack.start_postgres()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_server_that_is_started_for_a_check_is_told_of(dry_run: bool, site: Node) -> None:
+    made = back_up(site)
+    cut = made.generation.dump
+    cut.write_bytes(cut.read_bytes()[:-1] + b"x")
+    site.stack.stop([site.settings.stack.postgres.service])
+    done = site.run("restore", f"--dump={made.generation.id}", *(["--dry-run"] if dry_run else []))
+    assert done.returncode == ExitCode.NOT_EQUAL
+    assert f"now: the server {site.settings.stack.postgres.service} was started, and nothing else was changed" in (
+        " ".join(done.stderr.split())
+    )
+    assert "nothing was changed" in site.run("restore", f"--dump={made.generation.id}").stderr
 
 
 def test_sql_file_that_goes_meanwhile_is_missed_before_anything_is_dropped(new_site: NewSite) -> None:
