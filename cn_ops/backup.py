@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from cn_ops import __version__
 from cn_ops.errors import RUN_AGAIN, OperationFailed, OpsError, VerificationFailed, saying
+from cn_ops.files import require_writable
 from cn_ops.fingerprint import Fingerprint, Probe
 from cn_ops.generations import NOTHING_MADE, Draft, draft, folder_lock, read_catalogue
 from cn_ops.heal import end_left_sessions
@@ -69,6 +70,7 @@ def plan_backup(operation: Operation) -> dict[str, object]:
     settings = operation.settings.backup
     operation.require_server()
     check_tools(operation.stack, restoring=False)
+    require_writable(settings.directory)
     with session(operation.stack, operation.database) as connection:
         return {
             "database": operation.database,

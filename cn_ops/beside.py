@@ -94,7 +94,7 @@ def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str]
     except VerificationFailed as error:
         is_lost = speaks_of(operation, made)
         state = f"{_live_state(operation, made, is_lost=is_lost)}; what came back is kept as {made.incoming!r}"
-        look = f"`inv compare --dump={shlex.quote(made.dump)} --database={made.incoming}`"
+        look = f"`inv compare --dump={shlex.quote(made.dump)} --database={shlex.quote(made.incoming)}`"
         hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
         if is_lost:
             state += f" until the next command restores it again{writers_state(operation)}"

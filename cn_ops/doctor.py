@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -12,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cn_ops.postgres.database as db
-from cn_ops.errors import MissingError, OpsError
-from cn_ops.files import explained
+from cn_ops.errors import OpsError
+from cn_ops.files import explained, private_folder, require_writable
 from cn_ops.generations import read_catalogue
 from cn_ops.journal import Journal
 from cn_ops.model import Finding, Level, PresetTime
@@ -24,7 +23,9 @@ from cn_ops.postgres.dump import PRESETS, dump_database, plan_dump, tool_version
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.snapshot import snapshot
 from cn_ops.postgres.tools import check_tools
-from cn_ops.settings import BackupSettings, Settings
+from cn_ops.replacement import check_scripts
+from cn_ops.retention import fallen
+from cn_ops.settings import BackupSettings, RestoreSettings, Settings
 from cn_ops.stack import Choice
 from cn_ops.text import readable_age, readable_bytes
 
@@ -37,8 +38,9 @@ def examine(settings: Settings, choice: Choice) -> Iterator[Finding]:
     yield Finding("stack", Level.OK, choice.reason)
     yield _looked("drills", lambda: _drills(choice))
     yield _looked("backup folder", lambda: _folder(settings.backup.directory))
-    yield _looked("generations", lambda: _generations(settings.backup))
+    yield _looked("generations", lambda: _generations(settings.backup, settings.stack.postgres.database))
     yield _looked("unfinished work", lambda: _unfinished(settings, choice))
+    yield _looked("restore.after", lambda: _scripts(settings.restore))
     try:
         choice.stack.preflight()
         running = choice.stack.running()
@@ -54,6 +56,7 @@ def examine(settings: Settings, choice: Choice) -> Iterator[Finding]:
     if server.level is Level.PROBLEM:
         return
     yield _looked("client tools", lambda: _tools(choice))
+    yield _looked("counted table", lambda: _counted(settings, choice))
     yield _looked("role", lambda: _role(settings, choice))
     yield _looked("room", lambda: _room(settings, choice))
 
@@ -103,15 +106,11 @@ def _drills(choice: Choice) -> tuple[Level, str, str]:
 
 
 def _folder(folder: Path) -> tuple[Level, str, str]:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not there.is_dir():
-        raise MissingError(f"{there} is not a folder", hint="remove it, or set backup.directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise MissingError(f"{there} is not writable", hint="make it writable, or set backup.directory")
+    there = require_writable(folder)
     return Level.OK, f"{folder}, {readable_bytes(shutil.disk_usage(there).free)} free", ""
 
 
-def _generations(settings: BackupSettings) -> tuple[Level, str, str]:
+def _generations(settings: BackupSettings, database: str) -> tuple[Level, str, str]:
     catalogue = read_catalogue(settings.directory, settings.prefix)
     if catalogue.passed_over:
         damaged = ", ".join(one.id for one in catalogue.passed_over)
@@ -123,6 +122,12 @@ def _generations(settings: BackupSettings) -> tuple[Level, str, str]:
     detail = f"{len(catalogue.complete)}, the newest {newest.id}"
     if newest.manifest:
         detail += f" ({readable_age(datetime.now(UTC) - datetime.fromisoformat(newest.manifest.started_at))} old)"
+    if fall := fallen(catalogue.of(database, None), settings.suspicious_share):
+        return (
+            Level.NOTE,
+            f"{detail}; {fall}",
+            "was something lost before it was backed up? `inv prune` keeps the older",
+        )
     if not catalogue.proven:
         return Level.NOTE, f"{detail}; none is proven", "prove the newest: `inv verify`"
     return Level.OK, f"{detail}; the newest proven one is {catalogue.proven[0].id}", ""
@@ -166,6 +171,17 @@ def _tools(choice: Choice) -> tuple[Level, str, str]:
     return Level.OK, detail, ""
 
 
+def _counted(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
+    with session(choice.stack, settings.stack.postgres.database) as connection:
+        rows = db.count_rows(connection, settings.drill.count_table)
+    return Level.OK, f"{settings.drill.count_table} has {rows} rows", ""
+
+
+def _scripts(settings: RestoreSettings) -> tuple[Level, str, str]:
+    check_scripts(settings)
+    return Level.OK, ", ".join(one.name for one in settings.after) or "no file", ""
+
+
 def _role(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
     database = settings.stack.postgres.database
     with session(choice.stack, maintenance_database(database)) as connection:
@@ -203,7 +219,7 @@ def _room(settings: Settings, choice: Choice) -> tuple[Level, str, str]:
 def _thrown_away(folder: Path) -> Iterator[Path]:
     """Give a file where dumps are kept: how fast that disk is counts too."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".measure.", suffix=".partial") as aside:
             yield Path(aside.name)
     except OSError as error:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-RUN_AGAIN = "mend the cause, then run it again"
+MEND = "mend the cause, then "
+RUN_AGAIN = f"{MEND}run it again"
 UNCHANGED = "nothing was changed"
 
 
@@ -117,9 +118,14 @@ class Interrupted(OpsError):
 
 @contextmanager
 def saying(state: str, hint: str) -> Iterator[None]:
-    """Let every error of the block say what everything is in and what to do, unless a deeper layer already did."""
+    """Let every error of the block say what everything is in and what to do, unless a deeper layer already did.
+
+    Ctrl-C leaves it as ``Interrupted``, which says so as well.
+    """
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted", state=state, hint=hint.removeprefix(MEND)) from error
     except OpsError as error:
         error.with_state(state).with_hint(hint)
         raise

@@ -40,6 +40,17 @@ def refused(error: OSError) -> OpsError:
     return explained(error, Path(str(error.filename or "a file")), "use")
 
 
+def require_writable(folder: Path) -> Path:
+    """Raise ``UsageError`` unless files can be made in a folder, or it can be made; return what there is of it."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise UsageError(f"{there} is not a folder", hint="remove it, or set another folder")
+    # Unlike the mode, this tells of a file system that is read-only.
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} is not writable", hint="make it writable for this user, or set another folder")
+    return there
+
+
 def private_folder(path: Path) -> Path:
     """Make a folder that only its owner can enter, and leave one that exists as it is."""
     if not path.is_dir():

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from cn_ops.errors import OperationFailed, OpsError, UsageError, saying
+from cn_ops.errors import MEND, Interrupted, OperationFailed, OpsError, UsageError, saying
 from cn_ops.files import explained, left_behind, lock, private_folder, sync_folder
 from cn_ops.fingerprint import Fingerprint
 from cn_ops.manifest import read_manifest, read_proof, write_manifest
@@ -32,8 +32,14 @@ NOTHING_MADE = "no generation was made; earlier ones are untouched"
 
 
 @contextmanager
-def folder_lock(directory: Path, operation: str) -> Iterator[None]:
-    """Hold a backup folder while generations are made, read for a restore, or removed."""
+def folder_lock(directory: Path, operation: str, *, reading: bool = False) -> Iterator[None]:
+    """Hold a backup folder while generations are made, removed, or, where ``reading``, restored.
+
+    In one that is mounted to be read only, nobody on this machine can remove what is being read.
+    """
+    if reading and directory.is_dir() and os.statvfs(directory).f_flag & os.ST_RDONLY:
+        yield
+        return
     with lock(directory / LOCK_NAME, operation):
         yield
 
@@ -91,10 +97,14 @@ def draft(directory: Path, prefix: str, now: datetime) -> Iterator[Draft]:
     remove_left_behind(directory, prefix)
     made = _reserve(directory, prefix, now)
     try:
-        with saying(NOTHING_MADE, "mend the cause, then run the backup again"), made.mark, made.dump, made.globals:
+        with saying(NOTHING_MADE, f"{MEND}run the backup again"), made.mark, made.dump, made.globals:
             yield made
     except OSError as error:
         raise explained(error, made.path(".dump"), "write").with_state(NOTHING_MADE) from error
+    except Interrupted as error:
+        if made.path(MANIFEST_SUFFIX).exists():
+            error.state = f"the new generation {made.id} is complete; no old one was removed"
+        raise
     finally:
         # What cannot be removed now is found by its mark, and removed by the next command.
         with suppress(OSError):

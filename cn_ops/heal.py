@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
-from cn_ops.errors import OperationFailed, OpsError, VerificationFailed
+from cn_ops.errors import LockHeld, OperationFailed, OpsError, VerificationFailed
 from cn_ops.exchange import open_databases
-from cn_ops.files import refused
+from cn_ops.files import lock, refused
 from cn_ops.generations import folder_lock
 from cn_ops.model import Recreation
-from cn_ops.operation import Operation
+from cn_ops.operation import Operation, verify_lock_path
 from cn_ops.postgres.orphans import end_orphans
 from cn_ops.postgres.scratch import drop_left_scratch
 from cn_ops.postgres.server_lock import server_lock
@@ -45,7 +45,7 @@ def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
     with operation.phases.phase("heal") as step:
         said = []
         if left.closed or left.recreating:
-            operation.stack.start_postgres()
+            operation.start_server()
             end_left_sessions(operation)  # before anything is judged: what they wait for would be done later
         if left.closed:
             open_databases(operation, left.closed)
@@ -58,6 +58,15 @@ def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
             said += put_back(operation)
         step.detail = "; ".join(said) or "the stack that it had started is kept"
     return True
+
+
+def end_scratch(operation: Operation) -> bool:
+    """Remove the scratch server of a verification that was killed, not that of one which is at work."""
+    try:
+        with lock(verify_lock_path(operation.settings, operation.stack), operation.name):
+            return operation.stack.end_scratch()
+    except LockHeld:
+        return False
 
 
 def put_back(operation: Operation) -> list[str]:
@@ -95,7 +104,9 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             f"restored here, `inv restore --dump={shlex.quote(recorded.dump)}` does it"
         )
         return "left the databases of another cluster alone"
-    with folder_lock(operation.settings.backup.directory, operation.name):  # nobody may prune the dump now
+    with folder_lock(
+        operation.settings.backup.directory, operation.name, reading=True
+    ):  # nobody may prune the dump now
         # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
         state = settle(operation)
         if not speaks_of(operation, recorded):

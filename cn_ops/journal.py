@@ -88,9 +88,11 @@ class Journal:
         return intent
 
     def update(self, operation: str, **changes: Any) -> Intent:
-        """Change some of what is on record, in the name of the operation that does so."""
+        """Change some of what is on record, in the name of the operation that does so if it begins something."""
         before = self.read() or Intent(operation)
-        return self.write(replace(before, operation=operation, pid=os.getpid(), **changes))
+        if any(new and new != getattr(before, name) for name, new in changes.items()):
+            before = replace(before, operation=operation, pid=os.getpid())
+        return self.write(replace(before, **changes))
 
 
 @cache

@@ -41,6 +41,14 @@ class Operation:
         """Put on record what is about to be done, or no longer is."""
         return self.journal.update(self.name, **changes)
 
+    def start_server(self) -> bool:
+        """Start the server unless it runs, and say so; return whether it was started."""
+        if self.server in self.stack.running():
+            return False
+        self.phases.warn(f"the server {self.server} did not run: it is started and stays up")
+        self.stack.start_postgres()
+        return True
+
     def require_server(self) -> None:
         """Raise ``MissingError`` unless the server runs."""
         if self.server not in self.stack.running():
@@ -56,6 +64,11 @@ def operation(name: str, settings: Settings, choice: Choice, phases: Phases) -> 
     with lock(lock_path(settings, choice.stack), name):
         journal = Journal(journal_path(settings, choice.stack))
         yield Operation(name, settings, choice.stack, choice.disposable, journal, phases)
+
+
+def verify_lock_path(settings: Settings, stack: Stack) -> Path:
+    """Return the lock of a stack's verifications: a long one must not keep the nightly backup from running."""
+    return settings.state / f"{stack.name}.verify.lock"
 
 
 def lock_path(settings: Settings, stack: Stack) -> Path:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from cn_ops.beside import newest_previous, restore_incoming, settle, swap, undo, verify_incoming
-from cn_ops.errors import RUN_AGAIN, Interrupted, OperationFailed, OpsError, VerificationFailed, saying
+from cn_ops.errors import MEND, RUN_AGAIN, Interrupted, OperationFailed, OpsError, VerificationFailed, saying
 from cn_ops.files import refused
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import folder_lock
@@ -32,7 +32,7 @@ def restore(
     ``force_version`` lets client tools of a newer major version than the server's try it.
     Takes over what an earlier restore left: its database is made anew, its writers are started at the end.
     """
-    with folder_lock(operation.settings.backup.directory, operation.name), ExitStack() as held:
+    with folder_lock(operation.settings.backup.directory, operation.name, reading=True), ExitStack() as held:
         look_at_dump(operation, wanted, cwd)
         with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
             held.enter_context(server_up(operation))
@@ -45,7 +45,7 @@ def restore(
             comparison, previous = _replace(operation, plan)
         except (OpsError, OSError, KeyboardInterrupt) as error:
             raise _failed(operation, error, before) from error
-    restarted = _start_writers(operation)
+    restarted = _start_writers(operation, "restored")
     # What a killed drill had started is a restored node's from now on: nothing takes it down any more.
     operation.intend(started=(), started_stack=False)
     if restarted:
@@ -97,20 +97,15 @@ def _undone(operation: Operation, previous: str) -> str | None:
             finished(operation)
     except (OpsError, KeyboardInterrupt) as error:
         raise _failed(operation, error, before) from error
-    _start_writers(operation)
+    _start_writers(operation, "the one from before the restore")
     operation.intend(started=(), started_stack=False)
     return undone
 
 
-def _start_writers(operation: Operation) -> tuple[str, ...]:
-    with operation.phases.phase("start writers") as step:
-        try:
-            restarted = start_writers(operation)
-        except OpsError as error:
-            error.with_state(
-                f"the database {operation.database!r} is restored; not all of its writers run and are healthy"
-            ).with_hint("mend the cause; then `inv heal`, or any other command, starts them")
-            raise
+def _start_writers(operation: Operation, done: str) -> tuple[str, ...]:
+    state = f"the database {operation.database!r} is {done}; not all of its writers run and are healthy"
+    with operation.phases.phase("start writers") as step, saying(state, f"{MEND}`inv heal` starts them"):
+        restarted = start_writers(operation)
         step.detail = ", ".join(restarted) or "none ran before"
     return restarted
 
@@ -154,7 +149,7 @@ def _failed(operation: Operation, error: OpsError | OSError | KeyboardInterrupt,
     if isinstance(error, OSError):
         error = refused(error)
     failure = error if isinstance(error, OpsError) else Interrupted("interrupted while restoring")
-    failure.with_hint(RUN_AGAIN)
+    failure.with_hint(RUN_AGAIN.removeprefix(MEND) if isinstance(failure, Interrupted) else RUN_AGAIN)
     if not isinstance(failure, VerificationFailed):
         failure.state = ""  # what a tool or the stack says is of itself, and not of the databases
     with suppress(OpsError):

@@ -19,7 +19,8 @@ from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.record import has_incoming, may_be_dropped, on_record
 from cn_ops.replacement import check_scripts, plan_recreation
-from cn_ops.source import CHOSEN, Source, check_source, find_source, foreign_database
+from cn_ops.retention import fallen
+from cn_ops.source import CHOSEN, Source, check_source, find_source, foreign_database, passed_over
 from cn_ops.text import readable_bytes
 
 
@@ -64,7 +65,7 @@ def plan_restore(operation: Operation, wanted: str, cwd: Path, *, force_version:
     with operation.phases.phase("check") as step, saying(UNCHANGED, RUN_AGAIN):
         source = look_at_dump(operation, wanted, cwd)
         if wanted == "latest":
-            _warn_of_passed_over(operation)
+            _warn_of_latest(operation)
         if foreign := foreign_database(source, operation.database):
             operation.phases.warn(foreign)
         _look_at_cluster(operation, source, wanted)
@@ -99,9 +100,7 @@ def server_up(operation: Operation) -> Iterator[str]:
     An error of the block that says that nothing was changed says that instead.
     """
     changed = UNCHANGED
-    if operation.server not in operation.stack.running():
-        operation.phases.warn(f"the server {operation.server} did not run: it is started and stays up")
-        operation.stack.start_postgres()
+    if operation.start_server():
         changed = f"the server {operation.server} was started, and nothing else was changed"
     try:
         yield changed
@@ -110,10 +109,13 @@ def server_up(operation: Operation) -> Iterator[str]:
         raise
 
 
-def _warn_of_passed_over(operation: Operation) -> None:
-    settings = operation.settings.backup
-    for one in read_catalogue(settings.directory, settings.prefix).of(operation.database, None).passed_over:
-        operation.phases.warn(f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}")
+def _warn_of_latest(operation: Operation) -> None:
+    settings, database = operation.settings.backup, operation.database
+    for warning in passed_over(settings, database):
+        operation.phases.warn(warning)
+    catalogue = read_catalogue(settings.directory, settings.prefix).of(database, None)
+    if fall := fallen(catalogue, settings.suspicious_share):
+        operation.phases.warn(f"{fall}: was something lost before it was backed up? `inv backups` lists older ones")
 
 
 def _look_at_cluster(operation: Operation, source: Source, wanted: str) -> None:

@@ -53,6 +53,19 @@ def decide(catalogue: Catalogue, keep: Keep) -> Retention:
     )
 
 
+def fallen(catalogue: Catalogue, share: float) -> str | None:
+    """Return how much the newest generation lacks of what was there before the last fall of size or rows, if it does.
+
+    Told as long as one from before is there: a later generation of the same little is no reason to be silent.
+    """
+    complete = catalogue.complete
+    alike = [one for one in complete if _origin(one) == _origin(complete[0])]
+    for after, before in pairwise(alike):
+        if _suspicion((after, before), share):
+            return _suspicion((alike[0], before), share)
+    return None
+
+
 def _origin(generation: Generation) -> tuple[str, str]:
     """Return the database that a generation is of, and its cluster."""
     manifest = generation.manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,19 +75,34 @@ def find_source(
         if generation is None:
             return Source(path, None)
     if generation is None:
-        known = [one.id for one in catalogue.generations[:SHOWN_IDS]]
+        known = [one.id for one in catalogue.complete[:SHOWN_IDS]]
         raise UsageError(
             f"--dump={wanted!r} is neither `latest`, nor the id of a generation, nor a file",
             state=UNCHANGED,
-            hint=f"the newest ids: {', '.join(known)}" if known else f"{catalogue.directory} holds no generation",
+            hint=f"the newest ids: {', '.join(known)}"
+            if known
+            else f"{catalogue.directory} holds no complete generation",
         )
-    if generation.state is GenerationState.DAMAGED:
+    found = Source(generation.dump, generation)
+    require_whole(found)
+    return found
+
+
+def require_whole(source: Source) -> None:
+    """Raise ``VerificationFailed`` for a generation of which a look at its files says that it is damaged."""
+    generation = source.generation
+    if generation and generation.state is GenerationState.DAMAGED:
         raise VerificationFailed(
             f"the generation {generation.id} is damaged: {generation.problem}",
             state=UNCHANGED,
             hint="use another: `inv backups`",
         )
-    return Source(generation.dump, generation)
+
+
+def passed_over(settings: BackupSettings, database: str) -> Iterator[str]:
+    """Say of what `latest` passes over that it is damaged: it is older than it seems."""
+    for one in read_catalogue(settings.directory, settings.prefix).of(database, None).passed_over:
+        yield f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}"
 
 
 def foreign_database(source: Source, database: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from cn_ops.fingerprint import Comparison
@@ -38,9 +39,9 @@ def verify_document(result: VerifyResult) -> dict[str, Any]:
     }
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
+def comparison_document(database: str, dump: Path, comparison: Comparison) -> dict[str, Any]:
     """Return what differs."""
-    return {"equal": comparison.equal, **asdict(comparison)}
+    return {"database": database, "dump": str(dump), "equal": comparison.equal, **asdict(comparison)}
 
 
 def catalogue_document(catalogue: Catalogue) -> dict[str, Any]:

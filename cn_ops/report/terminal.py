@@ -133,14 +133,14 @@ def decision_table(decisions: Sequence[Decision], *, dry_run: bool) -> Renderabl
     return table
 
 
-def stack_table(status: StackStatus, unfinished: str | None) -> RenderableType:
-    """Return a stack's services."""
+def stack_table(status: StackStatus, unfinished: str | None, heals: str = "") -> RenderableType:
+    """Return a stack's services, and below them what is unfinished and what becomes of it."""
     table = plain_table("service", "state", "health", "where")
     for one in status.services:
         table.add_row(one.name, "running" if one.running else "stopped", one.health, one.where)
     head = Text(f"{status.name}: {'disposable' if status.disposable else 'not disposable'}")
     head.append(f", {status.base_url}" if status.base_url else "")
-    tail = [Text(f"unfinished: {unfinished}; the next command heals it", style="yellow")] if unfinished else []
+    tail = [Words(Text(f"unfinished: {unfinished}; {heals}", "yellow"))] if unfinished else []
     return Group(head, table, *tail)
 
 
@@ -183,6 +183,8 @@ def _fact(name: str, value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if "_bytes" in name and isinstance(value, int):
         return readable_bytes(value)
+    if "_bytes" in name and value is None:
+        return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)

@@ -144,6 +144,9 @@ class Stack(StartableServer, Protocol):
     def stop(self, services: Sequence[str]) -> None:
         """Stop services and make sure that they have stopped."""
 
+    def end_scratch(self) -> bool:
+        """Remove a scratch server that a killed command left; return whether there was one."""
+
     def running(self) -> tuple[str, ...]:
         """Return the services that run, the server's among them, in the order in which they start."""
 

@@ -19,7 +19,7 @@ from cn_ops.stack.base import StartableServer
 from cn_ops.stack.compose_cli import Compose
 from cn_ops.stack.compose_containers import Container, by_service, inspected, service_containers
 from cn_ops.stack.compose_project import refuse_foreign
-from cn_ops.stack.compose_scratch import scratch_container
+from cn_ops.stack.compose_scratch import end_scratch, scratch_container
 from cn_ops.stack.compose_server import ComposeServer
 from cn_ops.stack.tool_runner import ContainerTools
 
@@ -210,6 +210,10 @@ class ComposeStack(ContainerTools):
     def scratch(self) -> AbstractContextManager[StartableServer]:
         """Start a container of the server's own image, without network and with a volume of its own."""
         return scratch_container(self._compose, self._postgres, self.name)
+
+    def end_scratch(self) -> bool:
+        """Remove a container that a killed command left."""
+        return end_scratch(self._compose, self.name)
 
     def _bring_up(self, commands: Mapping[str, Sequence[str]]) -> None:
         self._server.forget()

@@ -148,13 +148,19 @@ def _libraries(command: Sequence[str]) -> dict[str, str]:
     return {name: values[-1]} if values else {}
 
 
-def _remove(compose: Compose, stack: str, folder: Path) -> None:
+def end_scratch(compose: Compose, stack: str) -> bool:
+    """Remove what a killed command left; return whether there was anything."""
+    return _remove(compose, stack, _folder(stack))
+
+
+def _remove(compose: Compose, stack: str, folder: Path) -> bool:
     listed: Any = compose.ask_engine("ps", "--all", "--quiet", f"--filter=label={LABEL}={stack}").stdout.split()
     for container in listed:
         # The socket belongs to the container's account, so it is removed from inside.
         compose.ask_engine("exec", container, "sh", "-c", f"rm -rf {SOCKETS}/* {SOCKETS}/.s.*", check=False)
         compose.ask_engine("rm", "--force", "--volumes", container, check=False)
     shutil.rmtree(folder, ignore_errors=True)
+    return bool(listed)
 
 
 def _folder(stack: str) -> Path:

@@ -220,10 +220,22 @@ class EmbeddedStack(LocalTools):
     @contextmanager
     def scratch(self) -> Iterator[StartableServer]:
         """Start a second cluster that need not survive a crash, and remove it afterwards."""
-        home = self._layout.home.with_name(f"{self._layout.home.name}-scratch")
         bin_dir, user = self._settings.embedded.bin_dir, self._postgres.user
-        with throwaway(self._all_settings, home, bin_dir=bin_dir, user=user) as server:
+        with throwaway(self._all_settings, self._scratch_home, bin_dir=bin_dir, user=user) as server:
             yield server
+
+    def end_scratch(self) -> bool:
+        """Remove a second cluster that a killed command left."""
+        return end_throwaway(self._all_settings, self._scratch_home)
+
+    @property
+    def _scratch_home(self) -> Path:
+        return self._layout.home.with_name(f"{self._layout.home.name}-scratch")
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether a throwaway cluster is there."""
+        return self._layout.scratch_marker.exists()
 
     def _require_backups_apart(self) -> None:
         """Raise ``UsageError`` when the backups lie where they would go with the data."""
@@ -260,11 +272,7 @@ def throwaway(settings: Settings, home: Path, *, bin_dir: Path | None, user: str
 
     One that a killed command left there is removed first.
     """
-    embedded = settings.stack.embedded.model_copy(update={"directory": home, "bin_dir": bin_dir})
-    postgres = settings.stack.postgres.model_copy(update={"user": user})
-    stack = settings.stack.model_copy(update={"embedded": embedded, "postgres": postgres})
-    lines = "".join(f"{name} = {value}\n" for name, value in SCRATCH_SETTINGS.items())
-    server = EmbeddedStack(settings.model_copy(update={"stack": stack}), configuration=lines)
+    server = _throwaway(settings, home, bin_dir, user)
     server.claim_scratch()
     server.down(volumes=True)
     try:
@@ -273,3 +281,19 @@ def throwaway(settings: Settings, home: Path, *, bin_dir: Path | None, user: str
         yield server
     finally:
         server.down(volumes=True)
+
+
+def end_throwaway(settings: Settings, home: Path) -> bool:
+    """Remove a throwaway cluster that a killed command left in ``home``; return whether there was one."""
+    server = _throwaway(settings, home, None, settings.stack.postgres.user)
+    if found := server.is_scratch:
+        server.down(volumes=True)
+    return found
+
+
+def _throwaway(settings: Settings, home: Path, bin_dir: Path | None, user: str) -> EmbeddedStack:
+    embedded = settings.stack.embedded.model_copy(update={"directory": home, "bin_dir": bin_dir})
+    postgres = settings.stack.postgres.model_copy(update={"user": user})
+    stack = settings.stack.model_copy(update={"embedded": embedded, "postgres": postgres})
+    lines = "".join(f"{name} = {value}\n" for name, value in SCRATCH_SETTINGS.items())
+    return EmbeddedStack(settings.model_copy(update={"stack": stack}), configuration=lines)

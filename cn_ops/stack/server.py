@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from cn_ops.model import ServiceStatus
 from cn_ops.process import Completed, ProcessFailed, Running
 from cn_ops.settings import Settings
 from cn_ops.stack.base import TOOL_LOCALE, StartableServer
-from cn_ops.stack.embedded import throwaway
+from cn_ops.stack.embedded import end_throwaway, throwaway
 from cn_ops.stack.embedded_layout import wheel_binaries
 from cn_ops.stack.server_address import Address, address_of
 from cn_ops.stack.server_tools import TOOLS, Tools, cluster_major, major_of
@@ -68,8 +68,15 @@ class ServerStack(LocalTools):
             self.tools.path(name)
 
     def check_tools(self, server_version: Callable[[], str], *, restoring: bool, force: bool) -> None:
-        """Compare the client tools' version with the server's."""
+        """Compare the client tools' version with the server's; to restore, the writers' commands have to be there."""
         self.tools.check(server_version(), restoring=restoring, force=force)
+        for setting, argv in (("stop", self._commands.stop), ("start", self._commands.start)):
+            if restoring and argv and shutil.which(argv[0]) is None:
+                raise MissingError(
+                    f"stack.server.{setting}: the program {argv[0]!r} was not found",
+                    state="nothing was changed",
+                    hint="install it, or name it with its folder",
+                )
 
     def build(self) -> None:
         """Do nothing: there are no images."""
@@ -125,7 +132,7 @@ class ServerStack(LocalTools):
         )
 
     def status(self) -> tuple[ServiceStatus, ...]:
-        """Ask the server for its version, in the live database."""
+        """Ask the server for its version, in the live database; without one it may still answer."""
         service, where = self._settings.stack.postgres.service, f"{self.address.where}/{self.address.database}"
         try:
             version = self._asked("SHOW server_version", self.address.database)
@@ -133,6 +140,9 @@ class ServerStack(LocalTools):
         except OpsError as error:
             reason = (error.evidence or error.message).splitlines()[0]
             server = ServiceStatus(service, running=False, health=f"not reachable: {reason}", where=where)
+            with suppress(OpsError):
+                health = f"PostgreSQL {self.server_version()}, and {reason}"
+                server = ServiceStatus(service, running=True, health=health, where=where)
         running = self.running()
         return (server, *(ServiceStatus(name, name in running, "", self.base_url) for name in self.writers))
 
@@ -191,9 +201,18 @@ class ServerStack(LocalTools):
             version = self.server_version()
         except OpsError:  # a server that is lost is no reason not to prove a backup
             version = self.tools.version("psql")
-        home = self._settings.state / f"{self.name}-scratch"
-        with throwaway(self._settings, home, bin_dir=self._binaries(version), user=SCRATCH_ROLE) as server:
+        with throwaway(
+            self._settings, self._scratch_home, bin_dir=self._binaries(version), user=SCRATCH_ROLE
+        ) as server:
             yield server
+
+    def end_scratch(self) -> bool:
+        """Remove a cluster that a killed command left."""
+        return end_throwaway(self._settings, self._scratch_home)
+
+    @property
+    def _scratch_home(self) -> Path:
+        return self._settings.state / f"{self.name}-scratch"
 
     @property
     def _stopped_marker(self) -> Path:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 
-@task(
+@command(
     help=help_of(
         "stack",
         "json",
@@ -17,9 +16,8 @@ from cn_ops.tasks.guard import guarded, help_of
         jobs="how many sessions dump with --preset=parallel; half as many fingerprint meanwhile "
         "(default: the cores, at most 8)",
         compress="pg_dump's --compress, such as zstd:3 (default: the preset's)",
-    )
+    ),
 )
-@guarded
 def backup(
     context: Context,
     preset: str = "",
@@ -41,6 +39,7 @@ def backup(
     from cn_ops.backup import backup as make_backup
     from cn_ops.backup import plan_backup
     from cn_ops.errors import RUN_AGAIN, saying
+    from cn_ops.generations import NOTHING_MADE
     from cn_ops.heal import heal
     from cn_ops.report.documents import backup_document
     from cn_ops.report.terminal import backup_result, fact_lines
@@ -60,13 +59,13 @@ def backup(
                 plan = plan_backup(operation)
             print_json(plan) if json else show(fact_lines(plan), "dry run: nothing was written")
             return
-        heal(operation)
-        result = make_backup(operation)
+        with saying(NOTHING_MADE, RUN_AGAIN):
+            heal(operation)
+            result = make_backup(operation)
     print_json(backup_document(result)) if json else show(backup_result(result))
 
 
-@task(help=help_of("json"))
-@guarded
+@command(help=help_of("json"))
 def backups(context: Context, json: bool = False) -> None:
     """List the generations, newest first: id, age, size, duration, state.
 
@@ -86,15 +85,14 @@ def backups(context: Context, json: bool = False) -> None:
     print_json(catalogue_document(catalogue)) if json else show(catalogue_table(catalogue, utc_now()))
 
 
-@task(
+@command(
     help=help_of(
         "json",
         "dry_run",
         keep="how many generations to keep (default: backup.generations)",
         trust="prune although the newest generation is suspiciously small",
-    )
+    ),
 )
-@guarded
 def prune(
     context: Context, keep: str | None = None, trust: bool = False, json: bool = False, dry_run: bool = False
 ) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 
-@task(help=help_of("stack", "json", schema="print the JSON Schema of cn_ops.yaml, for editors"))
-@guarded
+@command(help=help_of("stack", "json", schema="print the JSON Schema of cn_ops.yaml, for editors"))
 def config(context: Context, stack: str = "", schema: bool = False, json: bool = False) -> None:
     """Show the settings in effect and where each comes from; secrets are masked.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 
-@task(
-    help=help_of("stack", "json", measure="dump the live database with each preset, throw it away, and recommend one")
+@command(
+    help=help_of(
+        "stack", "json", measure="dump the live database with each preset, throw it away, and recommend one"
+    ),
 )
-@guarded
 def doctor(context: Context, measure: bool = False, stack: str = "", json: bool = False) -> None:
     """Look at everything that backups, restores and drills need; change nothing. Exit 0: no problem, 3: a problem.
 

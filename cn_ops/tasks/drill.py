@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 
-@task(
+@command(
     aliases=["recovery-drill"],
     help=help_of(
         "stack",
@@ -23,7 +22,6 @@ from cn_ops.tasks.guard import guarded, help_of
         events="how many events to seed, at least 9 (default: the seed's own nine)",
     ),
 )
-@guarded
 def drill(
     context: Context,
     stack: str = "",

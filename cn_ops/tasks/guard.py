@@ -6,14 +6,19 @@ import functools
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, ParamSpec
 
+from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.tasks import task
 
-from cn_ops.errors import RUN_AGAIN, ExitCode, Interrupted, OperationFailed, OpsError
+from cn_ops.errors import RUN_AGAIN, UNCHANGED, ExitCode, Interrupted, OperationFailed, OpsError, UsageError
 
 P = ParamSpec("P")
+# The tasks that only look.
+READING = ("backups", "compare", "config", "doctor", "logs", "status")
+ON_RECORD = "what it changed, if anything, is on record: `inv stack.status` shows it"
 
 
 def guarded(body: Callable[P, None]) -> Callable[P, None]:
@@ -22,20 +27,21 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(body)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         as_json = bool(options.get("json", False))
+        reads = body.__name__ in READING or bool(options.get("dry_run", False))
         try:
             with _terminable():
+                _refuse_what_does_nothing(arguments)
                 body(*arguments, **options)
-                sys.stdout.flush()
         except OpsError as error:
             # Whoever knows better has said so already.
-            error.with_state("what it changed, if anything, is on record: `inv stack.status` shows it")
+            error.with_state(UNCHANGED if reads else ON_RECORD)
             _fail(error.with_hint(RUN_AGAIN), as_json=as_json)
         except KeyboardInterrupt:
             _fail(
                 Interrupted(
                     "interrupted",
-                    state="what was under way is on record if it changed something",
-                    hint="`inv heal`, or the next command, finishes or undoes what was left",
+                    state=UNCHANGED if reads else "what was under way is on record if it changed something",
+                    hint="" if reads else "`inv heal`, or the next command, finishes or undoes what was left",
                 ),
                 as_json=as_json,
             )
@@ -51,18 +57,38 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def _refuse_what_does_nothing(arguments: tuple[object, ...]) -> None:
+    """Raise ``UsageError`` for options of Invoke's own that look as if they kept a task from doing what it does."""
+    config = arguments[0].config if arguments and isinstance(arguments[0], Context) else None
+    if config is None:
+        return
+    for option, given, instead in (
+        ("--dry", config.run.dry, "--dry-run"),
+        ("--command-timeout", config.timeouts.command, "`timeout --signal=TERM 1h inv …`"),
+    ):
+        if given:
+            raise UsageError(
+                f"{option} is an option of Invoke's own, and means nothing to cn-ops",
+                state="nothing was changed",
+                hint=f"use {instead}, or leave it out",
+            )
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM (a supervisor, `docker stop`, systemd) end a task the way Ctrl-C does."""
+    """Let SIGTERM (a supervisor, `docker stop`, systemd) and SIGHUP (a lost terminal) end a task as Ctrl-C does."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # One that is ignored, as `nohup` has it, stays so.
+    signals = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, interrupt) for one in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
@@ -70,7 +96,8 @@ def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
     from cn_ops.tasks.show import print_json, stderr_console
 
     if as_json:
-        print_json(failure_document(error))
+        with suppress(OpsError, OSError):  # where nothing can be printed, the exit code says it
+            print_json(failure_document(error))
     print_failure(stderr_console(), error)
     raise Exit(code=int(error.exit_code))
 
@@ -95,8 +122,18 @@ def _leave_quietly() -> NoReturn:
     """Whoever read our output has gone: nothing more is to be said."""
     from cn_ops.tasks.show import silence
 
-    silence(sys.stdout)
+    if sys.stdout:
+        silence(sys.stdout)
     raise Exit(code=int(ExitCode.FAILED))
+
+
+def command(**options: Any) -> Callable[[Callable[P, None]], Any]:
+    """Make a guarded task, without the one-letter options that Invoke makes up: each task would have others."""
+
+    def made(body: Callable[P, None]) -> Any:
+        return task(auto_shortflags=False, **options)(guarded(body))
+
+    return made
 
 
 Help = dict[str, str]

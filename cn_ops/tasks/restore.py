@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 if TYPE_CHECKING:
     from cn_ops.restore_plan import Plan
 
 
-@task(
+@command(
     help=help_of(
         "stack",
         "json",
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
         undo="swap the newest database that a restore has kept back in",
         jobs="how many sessions load, make indexes and compare at the same time (default: restore.jobs)",
         force_version="restore with client tools of a newer major version than the server's",
-    )
+    ),
 )
-@guarded
 def restore(
     context: Context,
     dump: str = "",
@@ -94,14 +92,14 @@ def restore(
     )
 
 
-@task(help=help_of("stack", "json"))
-@guarded
+@command(help=help_of("stack", "json"))
 def heal(context: Context, stack: str = "", json: bool = False) -> None:
     """Finish or undo what a killed command left, as other commands do first.
 
     For example:
       inv heal
     """
+    from cn_ops.heal import end_scratch
     from cn_ops.heal import heal as heal_stack
     from cn_ops.report.summary import phase_documents
     from cn_ops.tasks.setup import locked
@@ -110,10 +108,13 @@ def heal(context: Context, stack: str = "", json: bool = False) -> None:
     with locked("heal", stack) as operation:
         healed = heal_stack(operation)
         phases = operation.phases.done
+        said = [phases[-1].detail] if healed else []
+        if end_scratch(operation):
+            said.append("removed the scratch server of a verification that was killed")
     if json:
-        print_json({"healed": healed, "phases": phase_documents(phases)})
+        print_json({"healed": bool(said), "phases": phase_documents(phases)})
     else:
-        show(phases[-1].detail if healed else "nothing to heal")
+        show("; ".join(said) or "nothing to heal")
 
 
 def _document(plan: Plan) -> dict[str, object]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cn_ops.errors import SettingsError, UsageError
+from cn_ops.errors import RUN_AGAIN, UNCHANGED, SettingsError, UsageError, saying
 from cn_ops.operation import Operation, operation
 from cn_ops.phases import Phases
 from cn_ops.report.progress import Progress
@@ -106,5 +106,7 @@ def confirmed(operation: Operation, what: str, *, yes: bool) -> None:
         raise UsageError(f"{what}: that needs a confirmation", state="nothing was changed", hint=hint)
     sys.stderr.write(f"{what}.\nType the database's name to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != name:
+    with saying(UNCHANGED, RUN_AGAIN):
+        typed = sys.stdin.readline().strip()
+    if typed != name:
         raise UsageError(f"{what}: that was not confirmed", state="nothing was changed", hint=hint)

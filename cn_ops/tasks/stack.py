@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from cn_ops.stack import Stack
 
 
-@task(help=help_of("stack", "json", build="build the services' images first (compose)"))
-@guarded
+@command(help=help_of("stack", "json", build="build the services' images first (compose)"))
 def up(context: Context, stack: str = "", build: bool = True, json: bool = False) -> None:
     """Start the server and the services, and wait until they are healthy.
 
@@ -39,11 +37,10 @@ def up(context: Context, stack: str = "", build: bool = True, json: bool = False
                 _bring_up(operation.stack, step, build=build)
             except OpsError as error:
                 raise error.with_state(_running_now(operation.stack)) from error
-        _show_status(operation.settings, operation.stack, as_json=json, disposable=operation.disposable)
+    _show_status(operation.settings, operation.stack, as_json=json, disposable=operation.disposable)
 
 
-@task(help=help_of("stack", "json", "dry_run", "yes", volumes="remove the data too"))
-@guarded
+@command(help=help_of("stack", "json", "dry_run", "yes", volumes="remove the data too"))
 def down(
     context: Context,
     stack: str = "",
@@ -84,8 +81,7 @@ def down(
         show(f"would stop: {', '.join(running) or 'nothing'}; the data would be {'removed' if volumes else 'kept'}")
 
 
-@task(help=help_of("stack", "json"))
-@guarded
+@command(help=help_of("stack", "json"))
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show the services, and whether a killed command left something to heal.
 
@@ -99,12 +95,11 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
         _show_status(ready.loaded.settings, choice.stack, as_json=json, disposable=choice.disposable)
 
 
-@task(
+@command(
     help=help_of(
         "stack", "json", events="how many, at least 9 (default: the seed's own nine)", invite="make an invite as well"
-    )
+    ),
 )
-@guarded
 def seed(
     context: Context, stack: str = "", events: str | None = None, invite: bool = False, json: bool = False
 ) -> None:
@@ -132,8 +127,7 @@ def seed(
         show(_seeded(seeded.document) if seeded else "no seed command is set", *([invited] if invited else []))
 
 
-@task(help=help_of("stack", "json", lines="how many lines of each service"))
-@guarded
+@command(help=help_of("stack", "json", lines="how many lines of each service"))
 def logs(context: Context, stack: str = "", lines: str = "100", json: bool = False) -> None:
     """Show the last lines that the services logged.
 
@@ -185,14 +179,32 @@ def _running_now(stack: Stack) -> str:
 
 
 def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable: bool) -> None:
-    from cn_ops.journal import Journal
     from cn_ops.model import StackStatus
-    from cn_ops.operation import journal_path
     from cn_ops.report.documents import stack_document
     from cn_ops.report.terminal import stack_table
     from cn_ops.tasks.show import print_json, show
 
     found = StackStatus(stack.kind, stack.name, disposable, stack.base_url, stack.status())
-    left = Journal(journal_path(settings, stack)).read()
-    unfinished = f"{left.operation} (process {left.pid})" if left else None
-    print_json(stack_document(found, unfinished)) if as_json else show(stack_table(found, unfinished))
+    unfinished, heals = _unfinished(settings, stack)
+    print_json(stack_document(found, unfinished)) if as_json else show(stack_table(found, unfinished, heals))
+
+
+def _unfinished(settings: Settings, stack: Stack) -> tuple[str | None, str]:
+    """Return what is on record, if anything, and what becomes of it."""
+    from cn_ops.errors import LockHeld, OperationFailed
+    from cn_ops.files import lock
+    from cn_ops.journal import Journal
+    from cn_ops.operation import journal_path, lock_path
+
+    try:
+        left = Journal(journal_path(settings, stack)).read()
+    except OperationFailed as error:
+        return error.message, "set right by hand what runs, then remove that file"
+    if left is None:
+        return None, ""
+    try:
+        with lock(lock_path(settings, stack), "stack.status"):
+            heals = "`inv heal` finishes or undoes it"
+    except LockHeld:
+        heals = "it is under way"
+    return f"{left.operation} (process {left.pid})", heals

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from invoke.context import Context
-from invoke.tasks import task
 
-from cn_ops.tasks.guard import guarded, help_of
+from cn_ops.tasks.guard import command, help_of
 
 
-@task(
+@command(
     help=help_of(
         "stack",
         "json",
         dump="latest, latest-proven, random, a generation's id, or a path (default: latest)",
-        all="verify every complete generation, newest first",
+        all="verify every generation, newest first; a damaged one fails",
         older_than="with --all: only those not proven in so many days",
-    )
+    ),
 )
-@guarded
 def verify(
     context: Context,
     dump: str = "latest",
@@ -42,23 +40,22 @@ def verify(
     days = whole_number("--older-than", older_than, 0, "days")
     with prepared(stack) as ready:
         node = ready.choose().stack
-        results = run_verify(ready, node, chosen(ready.loaded.settings, node, dump, days, every=all))
+        results = run_verify(ready, node, chosen(ready, node, dump, days, every=all))
     if json:
         print_json({"verified": [verify_document(one) for one in results]})
     else:
         show(verify_results(results))
 
 
-@task(
+@command(
     help=help_of(
         "stack",
         "json",
         dump="latest, latest-proven, a generation's id, or a path (default: latest)",
         database="the database to compare (default: the live one)",
         dsn="compare what this leads to, on any server: postgresql://user@host/database, or service=… dbname=…",
-    )
+    ),
 )
-@guarded
 def compare(
     context: Context,
     dump: str = "latest",
@@ -91,7 +88,9 @@ def compare(
             "--dsn names stack and database: leave --stack and --database out", state="nothing was changed"
         )
     with prepared(stack) as ready:
-        comparison = run_compare(ready, dump, database or "", dsn or "")
-    print_json(comparison_document(comparison)) if json else show(comparison_result(comparison))
+        subject, comparison = run_compare(ready, dump, database or "", dsn or "")
+    print_json(comparison_document(subject.database, subject.dump, comparison)) if json else show(
+        comparison_result(comparison)
+    )
     if not comparison.equal:
         raise Exit(code=int(ExitCode.NOT_EQUAL))

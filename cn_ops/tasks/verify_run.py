@@ -15,13 +15,13 @@ from cn_ops.generations import read_catalogue
 from cn_ops.manifest import read_fingerprint
 from cn_ops.masking import mask
 from cn_ops.model import VerifyResult
+from cn_ops.operation import verify_lock_path
 from cn_ops.phases import Phases
 from cn_ops.postgres.database import system_identifier
 from cn_ops.postgres.session import maintenance_database, session
 from cn_ops.postgres.tools import check_tools
 from cn_ops.proof import Subject, prove
-from cn_ops.settings import Settings
-from cn_ops.source import CHOSEN, Source, find_source
+from cn_ops.source import CHOSEN, Source, find_source, passed_over, require_whole
 from cn_ops.stack import Stack
 from cn_ops.stack.server import ServerStack
 from cn_ops.stack.server_address import address_of_dsn
@@ -30,26 +30,41 @@ from cn_ops.tasks.setup import Prepared
 from cn_ops.verify import due, verify
 
 
-def chosen(settings: Settings, stack: Stack, dump: str, days: int | None, *, every: bool) -> tuple[Source, ...]:
+def chosen(ready: Prepared, stack: Stack, dump: str, days: int | None, *, every: bool) -> tuple[Source, ...]:
     """Return what is to be verified; raises ``UsageError`` for options that do not go together."""
+    settings = ready.loaded.settings
     if not every:
         if days is not None:
             raise UsageError("--older-than goes with --all", state="nothing was changed")
         # On a machine that only verifies, the settings may name no database.
-        return (_of_stack(settings, stack, dump, or_any=True),)
+        return (_of_stack(ready, stack, dump, or_any=True),)
+    if dump != "latest":
+        raise UsageError("--all verifies every generation: leave --dump out", state="nothing was changed")
     catalogue = read_catalogue(settings.backup.directory, settings.backup.prefix)
+    if not catalogue.generations:
+        raise UsageError(
+            f"there is no generation in {catalogue.directory}",
+            state="nothing was changed",
+            hint="make one: `inv backup`; is backup.directory right?",
+        )
     older_than = None if days is None else timedelta(days=days)
-    return tuple(Source(one.dump, one) for one in due(catalogue.complete, older_than, datetime.now(UTC)))
+    # Damaged ones are not restored, and not passed over either: they fail at once.
+    found = due(catalogue.generations, older_than, datetime.now(UTC))
+    return tuple(Source(one.dump, one) for one in found)
 
 
-def _of_stack(settings: Settings, stack: Stack, dump: str, *, or_any: bool = False) -> Source:
+def _of_stack(ready: Prepared, stack: Stack, dump: str, *, or_any: bool = False) -> Source:
     """Find what `--dump` names; `latest` and its like are of this stack's database, and of its cluster."""
+    settings = ready.loaded.settings
     database, cluster = settings.stack.postgres.database, None
     # A server that is lost is no reason not to prove a backup.
     with suppress(OpsError):
         if dump in CHOSEN and settings.stack.postgres.service in stack.running():
             with session(stack, maintenance_database(database)) as connection:
                 cluster = system_identifier(connection)
+    if dump == "latest":
+        for warning in passed_over(settings.backup, database):
+            ready.progress.warned(warning)
     return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster, or_any=or_any)
 
 
@@ -62,11 +77,11 @@ def run_verify(ready: Prepared, stack: Stack, sources: Sequence[Source]) -> tupl
     private_folder(settings.state)
     results: list[VerifyResult] = []
     failures: list[tuple[Source, VerificationFailed]] = []
-    # A lock of its own: a long verification must not keep the nightly backup from running.
-    with lock(settings.state / f"{stack.name}.verify.lock", "verify"):
+    with lock(verify_lock_path(settings, stack), "verify"):
         for source in sources:
             ready.progress.said(source.path.name)
             try:
+                require_whole(source)
                 results.append(verify(stack, source, settings.restore, Phases(ready.progress)))
             except VerificationFailed as error:
                 failures.append((source, error))
@@ -86,8 +101,8 @@ def _not_proven(failures: Sequence[tuple[Source, VerificationFailed]], tried: in
     )
 
 
-def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparison:
-    """Compare a database of the chosen stack, or the one that a DSN leads to, with a generation."""
+def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> tuple[Subject, Comparison]:
+    """Compare a database of the chosen stack, or the one that a DSN leads to, with a generation; return both."""
     settings = ready.loaded.settings
     stack: Stack
     if dsn:
@@ -96,7 +111,7 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
         source = find_source(settings.backup, dump, Path.cwd(), database=settings.stack.postgres.database)
     else:
         stack = ready.choose().stack
-        source = _of_stack(settings, stack, dump)
+        source = _of_stack(ready, stack, dump)
     if source.generation is None:
         raise UsageError(
             f"{source.path} has no manifest: there is nothing to compare with",
@@ -113,7 +128,7 @@ def run_compare(ready: Prepared, dump: str, database: str, dsn: str) -> Comparis
         count = len(comparison.differences)
         found = "equal" if comparison.equal else f"{count} difference{'s' if count > 1 else ''}"
         step.detail = f"{found}: {name} with {source.path.name}"
-    return comparison
+    return subject, comparison
 
 
 def _server(ready: Prepared, dsn: str) -> ServerStack:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cn_ops.errors import MissingError, OperationFailed, UsageError
+from cn_ops.errors import Interrupted, MissingError, OperationFailed, UsageError
 from cn_ops.generations import (
+    NOTHING_MADE,
     Draft,
     draft,
     find_generation,
@@ -272,16 +273,26 @@ def test_draft_does_not_take_the_name_of_globals_without_a_manifest(tmp_path: Pa
     assert left.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt(), OperationFailed("pg_dump failed")])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("broken"), ValueError),
+        (KeyboardInterrupt(), Interrupted),
+        (OperationFailed("pg_dump failed"), OperationFailed),
+    ],
+)
 @pytest.mark.parametrize("written", [b"", CONTENT])
-def test_draft_that_is_not_published_leaves_nothing(error: BaseException, written: bytes, tmp_path: Path) -> None:
+def test_draft_that_is_not_published_leaves_nothing(
+    error: BaseException, kind: type[BaseException], written: bytes, tmp_path: Path
+) -> None:
     def fail() -> None:
         with draft(tmp_path, PREFIX, NOW) as made:
             made.dump.write(written)
             raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(kind) as failed:
         fail()
+    assert isinstance(failed.value, ValueError) or getattr(failed.value, "state", "") == NOTHING_MADE
     assert names(tmp_path) == set()
 
 

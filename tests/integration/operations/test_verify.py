@@ -18,6 +18,7 @@ from cn_ops.errors import ExitCode, MissingError, OperationFailed, OpsError, Usa
 from cn_ops.files import lock
 from cn_ops.generations import read_catalogue, remove_generation
 from cn_ops.model import Generation, GenerationState, VerifyResult
+from cn_ops.operation import verify_lock_path
 from cn_ops.phases import Phases, Silent
 from cn_ops.source import find_source
 from cn_ops.stack.embedded import EmbeddedStack
@@ -266,6 +267,27 @@ def test_all_are_verified_even_if_one_of_them_fails(proven: Node) -> None:
     assert states[second.id] is not GenerationState.PROVEN
 
 
+def test_damaged_generation_is_not_passed_over(proven: Node) -> None:
+    newest = back_up(proven).generation
+    newest.dump.write_bytes(newest.dump.read_bytes()[:-9])
+    done = proven.run("verify", "--all")
+    assert done.returncode == ExitCode.NOT_EQUAL
+    assert "1 of 2 generations are not proven" in done.stderr
+    assert "its dump has" in done.stderr
+    done = proven.run("verify")
+    assert done.returncode == 0
+    assert f"the newer generation {newest.id} is damaged" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [((), "there is no generation in"), (("--dump=random",), "leave --dump out")]
+)
+def test_nothing_to_verify_is_no_success(options: tuple[str, ...], said: str, site: Node) -> None:
+    done = site.run("verify", "--all", *options)
+    assert done.returncode == ExitCode.USAGE
+    assert said in done.stderr
+
+
 def test_dump_without_a_manifest_cannot_be_proven(proven: Node) -> None:
     by_hand = proven.folder / "by hand.dump"
     by_hand.write_bytes(only(proven).dump.read_bytes())
@@ -314,10 +336,21 @@ def test_killed_verification_is_cleaned_up_by_the_next(moment: str, proven: Node
     assert only(proven).state is GenerationState.PROVEN
 
 
+def test_killed_verification_is_cleaned_up_by_healing_and_one_that_runs_is_not(proven: Node) -> None:
+    target, when = KILLED_AT["with everything loaded"]
+    argv = [sys.executable, str(Path(kill_at.__file__)), target, "1", when, "verify"]
+    subprocess.run(argv, cwd=proven.folder, capture_output=True, timeout=90, check=False)
+    assert scratch_servers(proven)
+    with lock(verify_lock_path(proven.settings, proven.stack), "verify"):
+        assert "nothing to heal" in proven.ok("heal")
+    assert scratch_servers(proven)
+    assert "removed the scratch server" in proven.ok("heal")
+    assert scratch_servers(proven) == []
+    assert "nothing to heal" in proven.ok("heal")
+
+
 def test_second_verification_at_a_time_is_told_who_is_at_it_and_a_backup_is_not_kept_waiting(proven: Node) -> None:
-    state = proven.settings.state
-    state.mkdir(parents=True, exist_ok=True)
-    with lock(state / f"{proven.stack.name}.verify.lock", "verify"):
+    with lock(verify_lock_path(proven.settings, proven.stack), "verify"):
         done = proven.run("verify")
         assert done.returncode == ExitCode.LOCKED
         assert "verify" in done.stderr

@@ -111,8 +111,12 @@ def test_status_shows_version_and_reachability(site: ServerSite) -> None:
     assert server.where == f"127.0.0.1:{site.server.port}/{site.database}"
     site.change({"stack": {"server": {"dsn": site.server.dsn("no such database")}}})
     (server,) = site.stack.status()
-    assert not server.running
+    assert server.running  # the server is there, and that database is not
     assert 'database "no such database" does not exist' in server.health
+    site.change({"stack": {"server": {"dsn": "host=127.0.0.1 port=1 user=cn dbname=cn"}}})
+    (server,) = site.stack.status()
+    assert not server.running
+    assert server.health.startswith("not reachable")
 
 
 def test_server_is_neither_started_nor_ended(stack: ServerStack) -> None:

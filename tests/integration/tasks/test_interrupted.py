@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from cn_ops.drill import DRILL_PHASES
+from cn_ops.generations import NOTHING_MADE
 from cn_ops.stack.embedded_layout import wheel_binaries
 from tests.support.nodes import LEDGER_SERVER, LEDGER_WRITERS, Node, bin_dir
 from tests.support.signals import clients, hit, no_client_is_left, partial_files, phase_begins
 
 EVERYTHING = (LEDGER_SERVER, *LEDGER_WRITERS)
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+SIGNALS = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"]
+)
 # Tools that stop in the middle of their work, as on a large database.
 SLOW = {
     "pg_dump": 'case "$*" in *--snapshot*) {real} "$@" | head -c 4000; sleep 60;; esac; exec {real} "$@"',
@@ -55,7 +58,8 @@ def test_interrupted_backup_leaves_no_generation_and_no_client(slow: Node, numbe
     before = slow.backup_files()
     done = hit(slow, number, lambda: any("--snapshot" in tool for tool in clients(slow)), "backup", "--json")
     assert done.returncode == 130
-    assert json.loads(done.stdout)["error"]["exit_code"] == 130
+    error = json.loads(done.stdout)["error"]
+    assert (error["exit_code"], error["state"]) == (130, NOTHING_MADE)
     assert slow.backup_files() == before
     assert slow.stack.running() == EVERYTHING
     no_client_is_left(slow)
