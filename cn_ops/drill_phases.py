@@ -67,11 +67,11 @@ class Measured:
     cpu_before: float = 0.0
 
 
-def require_disposable(operation: Operation) -> None:
-    """Refuse a stack whose data may not be destroyed."""
+def require_disposable(operation: Operation, why: str = "a drill destroys its data") -> None:
+    """Refuse a stack whose data may not be destroyed, or added to."""
     if not operation.disposable:
         raise UsageError(
-            f"this stack ({operation.stack.name}) is not disposable, and a drill destroys its data",
+            f"this stack ({operation.stack.name}) is not disposable, and {why}",
             state="nothing was started or changed",
             hint="set stack.disposable: true only for a stack that holds nothing of value, or use --stack=embedded",
         )

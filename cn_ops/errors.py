@@ -80,7 +80,7 @@ class SettingsError(UsageError):
         count = f"{len(problems)} errors" if len(problems) > 1 else "1 error"
         super().__init__(
             f"settings: {count}\n" + "\n".join(f"  {line}" for line in problems),
-            hint=hint or "see docs/reference/settings.md; `inv config` shows what is in effect",
+            hint=hint or "see docs/reference/settings.md for every setting",
             state="nothing was started or changed",
         )
         self.problems = problems

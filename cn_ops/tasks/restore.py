@@ -84,7 +84,8 @@ def restore(
             return
 
         def confirm(plan: Plan) -> None:
-            confirmed(operation, f"restoring replaces the database {operation.database!r} on a stack in use", yes=yes)
+            what = f"restoring {plan.source.path.name} replaces the database {operation.database!r} on a stack in use"
+            confirmed(operation, what, yes=yes)
 
         result = restore_database(operation, dump, Path.cwd(), confirm, force_version=force_version)
     print_json(restore_document(result)) if json else show(
@@ -94,7 +95,7 @@ def restore(
 
 @command(help=help_of("stack", "json"))
 def heal(context: Context, stack: str = "", json: bool = False) -> None:
-    """Finish or undo what a killed command left, as other commands do first.
+    """Finish or undo what a killed command left, as other commands do first; end a killed verification's server.
 
     For example:
       inv heal

@@ -116,7 +116,7 @@ def seed(
 
     count = whole_number("--events", events, 9)
     with locked("stack.seed", stack) as operation:
-        require_disposable(operation)
+        require_disposable(operation, "a seed is no real data")
         operation.require_server()
         with operation.phases.phase("seed"):
             seeded = run_seed(operation, count)
