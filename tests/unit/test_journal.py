@@ -67,6 +67,14 @@ def test_changes_add_to_what_an_unfinished_operation_left(journal: Journal) -> N
     assert journal.read() == now
 
 
+def test_record_stays_whose_it_was_until_something_new_is_begun(journal: Journal) -> None:
+    journal.write(Intent("restore", pid=7, stopped=("api",), closed=("cn",)))
+    assert journal.update("heal", closed=()) == Intent("restore", pid=7, stopped=("api",))
+    assert journal.update("stack.down", stopped=("api",)).operation == "restore"
+    begun = journal.update("drill", started=("api",))
+    assert (begun.operation, begun.pid) == ("drill", os.getpid())
+
+
 def test_every_kind_of_intent_counts() -> None:
     assert Intent("x").empty
     for change in ({"stopped": ("a",)}, {"started": ("a",)}, {"started_stack": True}):

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cn_ops.journal import Intent, Journal
+from cn_ops.operation import journal_path
+from cn_ops.restore_plan import plan_restore
 from tests.support.nodes import (
     LEDGER_SERVER,
     LEDGER_WRITERS,
@@ -160,3 +163,30 @@ def test_command_survives_a_reader_that_goes_away(shared_ledger: Node) -> None:
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     assert process.returncode != -signal.SIGPIPE
+
+
+def test_status_tells_what_is_under_way_from_what_was_killed(shared_ledger: Node) -> None:
+    journal = Journal(journal_path(shared_ledger.settings, shared_ledger.stack))
+    try:
+        journal.write(Intent("restore", pid=7, stopped=LEDGER_WRITERS))
+        assert "`inv heal` finishes or undoes it" in shared_ledger.ok("stack.status")
+        with shared_ledger.operation("restore"):
+            assert "restore (process 7); it is under way" in shared_ledger.ok("stack.status")
+        journal.path.write_text("{")
+        said = shared_ledger.ok("stack.status")
+        assert f"the journal {journal.path} cannot be understood" in " ".join(said.split())
+        assert LEDGER_SERVER in said
+    finally:
+        journal.path.unlink()
+
+
+def test_healing_tells_of_a_server_that_it_starts(ledger: Node) -> None:
+    ledger.ok("stack.up")
+    ledger.ok("backup")
+    with ledger.operation("restore") as operation:
+        plan = plan_restore(operation, "latest", ledger.folder)
+        operation.intend(recreating=plan.recreation)
+    ledger.ok("stack.down")
+    done = ledger.run("heal")
+    assert done.returncode == 0
+    assert f"the server {LEDGER_SERVER} did not run: it is started and stays up" in " ".join(done.stderr.split())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cn_ops.doctor import recommended
+from cn_ops.errors import ExitCode
 from cn_ops.files import private_folder
 from cn_ops.journal import Intent, Journal
 from cn_ops.model import PresetTime
@@ -59,7 +60,7 @@ def test_what_is_missing_is_named_with_a_way_out(postgres: None, tmp_path: Path)
         private_folder(made.settings.state)
         Journal(journal_path(made.settings, made.stack)).write(Intent("restore", stopped=("ledger-api",)))
         code, found, _ = examined(made)
-        assert code == 3
+        assert code == ExitCode.MISSING
         assert {one for one in found if found[one]["level"] == "problem"} == {
             "backup folder",
             "generations",
@@ -69,7 +70,7 @@ def test_what_is_missing_is_named_with_a_way_out(postgres: None, tmp_path: Path)
         assert all(one["hint"] for one in found.values() if one["level"] != "ok")
         assert "inv stack.up" in found["server"]["hint"]
         assert found["drills"]["level"] == "note"
-        assert made.run("doctor", "--measure").returncode == 3
+        assert made.run("doctor", "--measure").returncode == ExitCode.MISSING
         assert made.stack.running() == ()
 
 
@@ -94,6 +95,20 @@ def test_damaged_generations_are_a_problem_also_when_there_is_no_other(postgres:
         (dump,) = made.settings.backup.directory.glob("*.dump")
         dump.write_bytes(b"")
         code, found, _ = examined(made)
-        assert code == 3
+        assert code == ExitCode.MISSING
         assert found["generations"]["level"] == "problem"
         assert "damaged" in found["generations"]["detail"]
+
+
+def test_setting_that_fits_nothing_is_a_problem(shared_ledger: Node) -> None:
+    """Without that table every backup fails, without that file every restore."""
+    before = {"drill": {"count_table": shared_ledger.settings.drill.count_table}, "restore": {"after": []}}
+    shared_ledger.change({"drill": {"count_table": "ledger.nowhere"}, "restore": {"after": ["nowhere.sql"]}})
+    try:
+        code, found, _ = examined(shared_ledger)
+    finally:
+        shared_ledger.change(before)
+    assert code == ExitCode.MISSING
+    assert {one for one in found if found[one]["level"] == "problem"} == {"counted table", "restore.after"}
+    assert "ledger.nowhere" in found["counted table"]["detail"]
+    assert "nowhere.sql" in found["restore.after"]["detail"]
