@@ -56,6 +56,7 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             _require_newest(operation, began)
         with draft(settings.directory, settings.prefix, began) as made:
             manifest, fingerprint = _dump(operation, made, clock)
+            _warn_of_another_cluster(operation, manifest)
             _read_back(operation, made, manifest)
             with operation.phases.phase("publish") as step:
                 dump = made.publish(manifest, fingerprint)
@@ -127,19 +128,29 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
 
 def _require_newest(operation: Operation, now: datetime) -> None:
     """Raise ``OperationFailed`` when a generation would not be the newest of its database, and be pruned as old."""
-    settings = operation.settings.backup
-    alike = [
-        made_at(one)
-        for one in read_catalogue(settings.directory, settings.prefix).complete
-        if one.manifest and one.manifest.database == operation.database
-    ]
-    newest = max(alike, default=now)
+    newest = max(map(made_at, _earlier(operation)), default=now)
     if newest > now:
         raise OperationFailed(
             f"it is {_stamp(now)} here, and the newest generation of {operation.database!r} was made at "
             f"{_stamp(newest)}: one that is made now would pass for an older one",
             hint="set the clock right; if it is, that generation was made while it was not: move its files away",
         )
+
+
+def _warn_of_another_cluster(operation: Operation, manifest: Manifest) -> None:
+    """Say that no earlier generation is of this cluster: a server that was made anew is empty, and looks healthy."""
+    alike = [one.manifest for one in _earlier(operation) if one.manifest]
+    if alike and all(one.system_identifier != manifest.system_identifier for one in alike):
+        operation.phases.warn(
+            f"no earlier generation of {manifest.database!r} is of this cluster: it is another server, or one that "
+            f"was made anew; the newest, {alike[0].id}, has {alike[0].rows} rows, this one {manifest.rows}"
+        )
+
+
+def _earlier(operation: Operation) -> tuple[Generation, ...]:
+    """Return the complete generations of the live database's name, newest first."""
+    settings = operation.settings.backup
+    return read_catalogue(settings.directory, settings.prefix).of(operation.database, None).complete
 
 
 def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:

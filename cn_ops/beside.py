@@ -38,6 +38,8 @@ from cn_ops.record import (
 )
 from cn_ops.replacement import check_scripts, fill, verify, wanted_fingerprint
 
+ANOTHER = "restore another generation: `inv backups` lists them"
+
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:
     """Make the incoming database and fill it; return the record, which knows it by its oid.
@@ -95,7 +97,7 @@ def verify_incoming(operation: Operation, made: Recreation, said: Callable[[str]
         is_lost = speaks_of(operation, made)
         state = f"{_live_state(operation, made, is_lost=is_lost)}; what came back is kept as {made.incoming!r}"
         look = f"`inv compare --dump={shlex.quote(made.dump)} --database={shlex.quote(made.incoming)}`"
-        hint = f"look at it with {look}, or restore another generation: `inv backups` lists them"
+        hint = f"look at it with {look}, or {ANOTHER}"
         if is_lost:
             state += f" until the next command restores it again{writers_state(operation)}"
             first = "" if oid_of(operation, made.database) is None else "rename or drop the other one, "

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cn_ops.beside import restore_incoming, settle, swap, verify_incoming
-from cn_ops.errors import LockHeld, OperationFailed, OpsError, VerificationFailed
+from cn_ops.beside import ANOTHER, restore_incoming, settle, swap, verify_incoming
+from cn_ops.errors import MEND, LockHeld, OperationFailed, OpsError, VerificationFailed
 from cn_ops.exchange import open_databases
 from cn_ops.files import lock, refused
 from cn_ops.generations import folder_lock
@@ -29,8 +29,6 @@ from cn_ops.record import (
 )
 from cn_ops.replacement import names_beside
 from cn_ops.writers import start_writers
-
-ANOTHER = "restore another generation: `inv restore --dump=…`; `inv backups` lists them"
 
 
 def heal(operation: Operation, *, keep_stack: bool = False) -> bool:
@@ -140,7 +138,9 @@ def _restored(operation: Operation, recorded: Recreation) -> str:
             failure.state = ""  # what a tool or the stack says is of itself, and not of the databases
         with suppress(OpsError):
             failure.with_state(f"{settle(operation)}{writers_state(operation)}")
-        failure.hint = f"{failure.hint or 'mend the cause, then `inv heal`'}; or {ANOTHER}"
+        failure.with_hint(f"{MEND}`inv heal`")
+        if ANOTHER not in failure.hint:
+            failure.hint += f"; or {ANOTHER}"
         raise failure from error
     finished(operation)
     kept = f"; what had its name is {aside!r}" if aside else ""

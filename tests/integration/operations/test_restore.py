@@ -15,6 +15,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from cn_ops.errors import ExitCode, MissingError, OperationFailed, TimedOut, UsageError
+from cn_ops.generations import read_catalogue
 from cn_ops.manifest import read_fingerprint, write_manifest
 from cn_ops.model import Generation, Status
 from cn_ops.names import Beside
@@ -398,6 +399,17 @@ def test_newest_generation_of_another_cluster_is_taken_only_by_its_name(site: No
     assert site.content() == before
     assert any("another cluster" in one for one in bring_back(site, other.id).warnings)
     assert bring_back(site, own.id).warnings == ()
+
+
+def test_first_backup_of_a_cluster_tells_of_those_of_another(site: Node) -> None:
+    """A server that was made anew is empty, and looks healthy."""
+    assert back_up(site).warnings == ()
+    of_another_cluster(back_up(site).generation)
+    assert back_up(site).warnings == ()  # there is one of this cluster
+    for one in read_catalogue(site.backups, "node").generations:
+        of_another_cluster(one)
+    (warning,) = back_up(site).warnings
+    assert "no earlier generation of" in warning
 
 
 def test_after_a_loss_nobody_guesses_which_of_two_clusters_is_meant(site: Node) -> None:
