@@ -15,7 +15,7 @@ from cn_ops import detection
 from cn_ops.application import Page, read_page, wait_healthy
 from cn_ops.backup import backup
 from cn_ops.beside import drop_beside
-from cn_ops.errors import OperationFailed, OpsError, UsageError, VerificationFailed
+from cn_ops.errors import Interrupted, OperationFailed, OpsError, UsageError, VerificationFailed
 from cn_ops.faults import Scenario
 from cn_ops.fingerprint import Comparison
 from cn_ops.generations import read_catalogue, remove_generation
@@ -177,6 +177,8 @@ def _require_no_generation(operation: Operation, trouble: DumpingTrouble, step: 
     with trouble(replace(operation, phases=Phases(Within(step)))) as troubled:
         try:
             backup(troubled)
+        except Interrupted:
+            raise  # that was a person, and not the trouble
         except OpsError as error:
             failure = error
         aside = troubled.settings.backup
