@@ -45,10 +45,10 @@ def now() -> datetime:
 def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
     """Back the live database up; a failure leaves no generation and prunes nothing."""
     settings = operation.settings.backup
-    operation.require_server()
-    check_tools(operation.stack, restoring=False)
     with ExitStack() as held:
         with saying(NOTHING_MADE, RUN_AGAIN):
+            operation.require_server()
+            check_tools(operation.stack, restoring=False)
             held.enter_context(folder_lock(settings.directory, operation.name))
             held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
@@ -61,7 +61,8 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             with operation.phases.phase("publish") as step:
                 dump = made.publish(manifest, fingerprint)
                 step.detail = dump.name
-        decisions = _prune(operation, made.id)
+        with saying(f"the new generation {made.id} is complete; not all of the old ones were removed", RUN_AGAIN):
+            decisions = _prune(operation)
     generation = Generation(made.id, dump, made.path(".manifest.json"), GenerationState.COMPLETE, manifest)
     return BackupResult(generation, manifest, dump, operation.phases.done, decisions, operation.phases.warnings)
 
@@ -71,7 +72,7 @@ def plan_backup(operation: Operation) -> dict[str, object]:
     settings = operation.settings.backup
     operation.require_server()
     check_tools(operation.stack, restoring=False)
-    require_writable(settings.directory)
+    require_writable(settings.directory, "backup.directory")
     with session(operation.stack, operation.database) as connection:
         return {
             "database": operation.database,
@@ -181,7 +182,7 @@ def _globals(operation: Operation, made: Draft) -> Globals | None:
     return Globals(made.globals, passwords)
 
 
-def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:
+def _prune(operation: Operation) -> tuple[Decision, ...]:
     settings = operation.settings.backup
     with operation.phases.phase("prune") as step:
         try:
@@ -191,8 +192,7 @@ def _prune(operation: Operation, new: str) -> tuple[Decision, ...]:
             operation.phases.warn(f"nothing is pruned: {error.message}; {error.hint}")
             step.skip("a journal cannot be understood")
             return ()
-        with saying(f"the new generation {new} is complete; not all of the old ones were removed", RUN_AGAIN):
-            retention = prune(settings, policy(settings), needed=needed)
+        retention = prune(settings, policy(settings), needed=needed)
         decisions = retention.decisions
         if retention.suspicion:
             operation.phases.warn(f"nothing is pruned: {retention.suspicion}; `inv prune --trust` prunes anyway")

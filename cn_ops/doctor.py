@@ -106,7 +106,7 @@ def _drills(choice: Choice) -> tuple[Level, str, str]:
 
 
 def _folder(folder: Path) -> tuple[Level, str, str]:
-    there = require_writable(folder)
+    there = require_writable(folder, "backup.directory")
     return Level.OK, f"{folder}, {readable_bytes(shutil.disk_usage(there).free)} free", ""
 
 

@@ -159,7 +159,11 @@ def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tup
             failed = _require_no_generation(operation, scenario.while_dumping, step)
             LOG.info("failed, as it must: %s\n%s", failed.message, failed.evidence)
         count = 2 if scenario.break_dump else 1
-        made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
+        try:
+            made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
+        except OpsError as error:
+            error.state = ""  # what a backup says is of generations, and not of the database
+            raise
         measured.dump = made[-1].dump
         measured.baseline_rows = made[-1].manifest.counted_rows
         measured.tool_version = made[-1].manifest.tool_version

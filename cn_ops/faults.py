@@ -151,7 +151,7 @@ def _only_beside(operation: Operation) -> str:
 
 def _not_its_own(operation: Operation) -> str:
     return (
-        "cn-ops did not start this server: it is not its own to kill or take away"
+        "cn-ops did not start this server, which is not its own to kill or take away: use another --stack"
         if operation.stack.kind == "server"
         else ""
     )

@@ -40,14 +40,14 @@ def refused(error: OSError) -> OpsError:
     return explained(error, Path(str(error.filename or "a file")), "use")
 
 
-def require_writable(folder: Path) -> Path:
+def require_writable(folder: Path, setting: str) -> Path:
     """Raise ``UsageError`` unless files can be made in a folder, or it can be made; return what there is of it."""
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if not there.is_dir():
-        raise UsageError(f"{there} is not a folder", hint="remove it, or set another folder")
+        raise UsageError(f"{there} is not a folder", hint=f"remove it, or set {setting}")
     # Unlike the mode, this tells of a file system that is read-only.
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"{there} is not writable", hint="make it writable for this user, or set another folder")
+        raise UsageError(f"{there} is not writable", hint=f"make it writable for this user, or set {setting}")
     return there
 
 
@@ -199,16 +199,20 @@ class Holder:
 
 
 @contextmanager
-def lock(path: Path, operation: str) -> Iterator[None]:
+def lock(path: Path, operation: str, *, reading: bool = False) -> Iterator[None]:
     """Hold a lock while the block runs; the kernel frees it however the process ends.
 
+    ``reading`` is for what may lie on a file system that is read-only: where nobody has ever locked, nothing is held.
     Raises ``LockHeld`` at once, naming the holder, when another process has it.
     """
     private_folder(path.parent)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _lock_file(path, reading=reading)
     except OSError as error:
         raise explained(error, path, "open the lock").with_state("this command changed nothing") from error
+    if descriptor is None:
+        yield
+        return
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -224,6 +228,26 @@ def lock(path: Path, operation: str) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _lock_file(path: Path, *, reading: bool) -> int | None:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if not reading or error.errno != errno.EROFS:
+            raise
+    with suppress(FileNotFoundError):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def lock_holder(path: Path) -> Holder | None:
+    """Return who of this user holds a lock, without touching it, or None; whoever was killed holds it no more."""
+    with suppress(ValueError, TypeError, OSError):
+        holder = Holder(**json.loads(path.read_text()))
+        os.kill(holder.pid, 0)  # fails for a process that is no more
+        return holder
+    return None
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -35,12 +35,9 @@ NOTHING_MADE = "no generation was made; earlier ones are untouched"
 def folder_lock(directory: Path, operation: str, *, reading: bool = False) -> Iterator[None]:
     """Hold a backup folder while generations are made, removed, or, where ``reading``, restored.
 
-    In one that is mounted to be read only, nobody on this machine can remove what is being read.
+    One that is mounted to be read only here may be written to elsewhere: its lock is held without writing to it.
     """
-    if reading and directory.is_dir() and os.statvfs(directory).f_flag & os.ST_RDONLY:
-        yield
-        return
-    with lock(directory / LOCK_NAME, operation):
+    with lock(directory / LOCK_NAME, operation, reading=reading):
         yield
 
 

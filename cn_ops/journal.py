@@ -90,9 +90,16 @@ class Journal:
     def update(self, operation: str, **changes: Any) -> Intent:
         """Change some of what is on record, in the name of the operation that does so if it begins something."""
         before = self.read() or Intent(operation)
-        if any(new and new != getattr(before, name) for name, new in changes.items()):
+        if any(_begins(getattr(before, name), new) for name, new in changes.items()):
             before = replace(before, operation=operation, pid=os.getpid())
         return self.write(replace(before, **changes))
+
+
+def _begins(before: Any, now: Any) -> bool:
+    """Whether a change puts on record what was not there before."""
+    if isinstance(now, tuple):
+        return not set(now) <= set(before)
+    return bool(now) and now != before
 
 
 @cache

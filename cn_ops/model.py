@@ -202,7 +202,7 @@ class Catalogue:
         """Return what there is of a database, or may be; where a complete one is of this cluster, only its own."""
         alike = [one for one in self.generations if one.manifest is None or one.manifest.database == database]
         found = Catalogue(self.directory, tuple(alike), self.foreign)
-        own = [one for one in alike if one.manifest and one.manifest.system_identifier == cluster]
+        own = [one for one in alike if one.manifest is None or one.manifest.system_identifier == cluster]
         of_cluster = Catalogue(self.directory, tuple(own), self.foreign)
         return of_cluster if of_cluster.complete else found
 

@@ -41,13 +41,11 @@ class Operation:
         """Put on record what is about to be done, or no longer is."""
         return self.journal.update(self.name, **changes)
 
-    def start_server(self) -> bool:
-        """Start the server unless it runs, and say so; return whether it was started."""
-        if self.server in self.stack.running():
-            return False
-        self.phases.warn(f"the server {self.server} did not run: it is started and stays up")
-        self.stack.start_postgres()
-        return True
+    def start_server(self) -> None:
+        """Start the server unless it runs, and say so."""
+        if self.server not in self.stack.running():
+            self.phases.warn(f"the server {self.server} did not run: it is started")
+            self.stack.start_postgres()
 
     def require_server(self) -> None:
         """Raise ``MissingError`` unless the server runs."""

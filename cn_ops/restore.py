@@ -18,7 +18,7 @@ from cn_ops.operation import Operation
 from cn_ops.phases import Step
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.record import finished, oid_of, refuse_another_s, writers_state
-from cn_ops.restore_plan import Plan, look_at_dump, plan_restore, server_up
+from cn_ops.restore_plan import HEALED_ONLY, Plan, look_at_dump, not_unchanged, plan_restore, server_up
 from cn_ops.writers import start_unless_recreating, start_writers, stop_writers
 
 Confirm = Callable[[Plan], None]
@@ -36,6 +36,8 @@ def restore(
         look_at_dump(operation, wanted, cwd)
         with saying(f"this command has not touched the database {operation.database!r}", RUN_AGAIN):
             held.enter_context(server_up(operation))
+            if operation.journal.read():
+                held.enter_context(not_unchanged(HEALED_ONLY))
             _take_over(operation, held)
         plan = plan_restore(operation, wanted, cwd, force_version=force_version)
         confirm(plan)

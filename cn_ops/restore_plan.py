@@ -23,6 +23,8 @@ from cn_ops.retention import fallen
 from cn_ops.source import CHOSEN, Source, check_source, find_source, foreign_database, passed_over
 from cn_ops.text import readable_bytes
 
+HEALED_ONLY = "what an earlier command had left is looked after, and nothing else was changed"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,22 +90,29 @@ def look_at_dump(operation: Operation, wanted: str, cwd: Path) -> Source:
 
     Raises what ``find_source`` and ``check_file`` raise.
     """
-    source = find_source(operation.settings.backup, wanted, cwd, database=operation.database)
-    check_file(source.path)
+    with saying(UNCHANGED, RUN_AGAIN):
+        source = find_source(operation.settings.backup, wanted, cwd, database=operation.database)
+        check_file(source.path)
     return source
 
 
 @contextmanager
 def server_up(operation: Operation) -> Iterator[str]:
-    """Have the server run for the block, and leave it up; yield what has changed by that.
-
-    An error of the block that says that nothing was changed says that instead.
-    """
+    """Have the server run for the block, and leave it up; yield what has changed by that."""
     changed = UNCHANGED
-    if operation.start_server():
+    if operation.server not in operation.stack.running():
         changed = f"the server {operation.server} was started, and nothing else was changed"
-    try:
+        with saying(f"the server {operation.server} was being started; nothing else was changed", RUN_AGAIN):
+            operation.start_server()
+    with not_unchanged(changed):
         yield changed
+
+
+@contextmanager
+def not_unchanged(changed: str) -> Iterator[None]:
+    """Let an error of the block that says that nothing was changed say this instead."""
+    try:
+        yield
     except OpsError as error:
         error.state = changed if error.state == UNCHANGED else error.state
         raise

@@ -61,8 +61,8 @@ def fallen(catalogue: Catalogue, share: float) -> str | None:
     complete = catalogue.complete
     alike = [one for one in complete if _origin(one) == _origin(complete[0])]
     for after, before in pairwise(alike):
-        if _suspicion((after, before), share):
-            return _suspicion((alike[0], before), share)
+        if _suspicion((after, before), share) and (fall := _suspicion((alike[0], before), share)):
+            return fall
     return None
 
 

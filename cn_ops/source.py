@@ -99,9 +99,9 @@ def require_whole(source: Source) -> None:
         )
 
 
-def passed_over(settings: BackupSettings, database: str) -> Iterator[str]:
+def passed_over(settings: BackupSettings, database: str, cluster: str | None = None) -> Iterator[str]:
     """Say of what `latest` passes over that it is damaged: it is older than it seems."""
-    for one in read_catalogue(settings.directory, settings.prefix).of(database, None).passed_over:
+    for one in read_catalogue(settings.directory, settings.prefix).of(database, cluster).passed_over:
         yield f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}"
 
 

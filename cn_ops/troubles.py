@@ -49,11 +49,15 @@ class Assassin:
         self._thread.start()
         self._ready.wait(PATIENCE_SECONDS)
 
-    def end(self) -> None:
-        """Give up, or be done; raises ``VerificationFailed`` when the server was not killed."""
+    def give_up(self) -> None:
+        """Kill nobody from now on."""
         self._given_up.set()
         if self._thread.ident is not None:
             self._thread.join(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """Give up, or be done; raises ``VerificationFailed`` when the server was not killed."""
+        self.give_up()
         if self.during is None:
             raise VerificationFailed("the server could not be killed in time: nothing is proven")
 
@@ -74,14 +78,23 @@ class Assassin:
 
 
 @contextmanager
+def _on_duty(assassin: Assassin) -> Iterator[None]:
+    """Require that the server was killed in the block, unless the block itself ends early, as with Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        assassin.give_up()
+        raise
+    assassin.end()
+
+
+@contextmanager
 def server_killed_while_dumping(operation: Operation) -> Iterator[Operation]:
     """Kill the server in the middle of the block's dump."""
     assassin = Assassin(operation, operation.database, DUMPED_LATE)
     assassin.begin()
-    try:
+    with _on_duty(assassin):
         yield operation
-    finally:
-        assassin.end()
 
 
 @contextmanager
@@ -94,10 +107,8 @@ def server_killed_while_restoring(operation: Operation, wanted: Recreation, said
             assassin.begin()
         said(what)
 
-    try:
+    with _on_duty(assassin):
         yield wanted, listening
-    finally:
-        assassin.end()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Words:
         before = self._label
         for line in self._text.split(allow_blank=True):
             for part in line.divide(_folds(line.plain, options.max_width - before.cell_len)):
-                whole = before + part
+                whole = Text.assemble(before, part)
                 whole.rstrip()
                 whole.no_wrap, whole.overflow = True, "ignore"
                 yield whole

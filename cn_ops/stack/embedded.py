@@ -250,7 +250,7 @@ class EmbeddedStack(LocalTools):
     def claim_scratch(self) -> None:
         """Mark the folder as a throwaway cluster's; raises ``UsageError`` when it has a cluster that is none."""
         where = self._layout
-        if where.has_cluster and not where.scratch_marker.exists():
+        if where.has_cluster and not self.is_scratch:
             raise UsageError(
                 f"the scratch server's place {where.home} is taken: the cluster in {where.data} is not one",
                 state="nothing was changed",
@@ -287,6 +287,7 @@ def end_throwaway(settings: Settings, home: Path) -> bool:
     """Remove a throwaway cluster that a killed command left in ``home``; return whether there was one."""
     server = _throwaway(settings, home, None, settings.stack.postgres.user)
     if found := server.is_scratch:
+        server.kill_server()  # to be stopped it would need programs of its own version
         server.down(volumes=True)
     return found
 

@@ -39,7 +39,6 @@ def backup(
     from cn_ops.backup import backup as make_backup
     from cn_ops.backup import plan_backup
     from cn_ops.errors import RUN_AGAIN, saying
-    from cn_ops.generations import NOTHING_MADE
     from cn_ops.heal import heal
     from cn_ops.report.documents import backup_document
     from cn_ops.report.terminal import backup_result, fact_lines
@@ -59,13 +58,12 @@ def backup(
                 plan = plan_backup(operation)
             print_json(plan) if json else show(fact_lines(plan), "dry run: nothing was written")
             return
-        with saying(NOTHING_MADE, RUN_AGAIN):
-            heal(operation)
-            result = make_backup(operation)
+        heal(operation)
+        result = make_backup(operation)
     print_json(backup_document(result)) if json else show(backup_result(result))
 
 
-@command(help=help_of("json"))
+@command(reads=True, help=help_of("json"))
 def backups(context: Context, json: bool = False) -> None:
     """List the generations, newest first: id, age, size, duration, state.
 

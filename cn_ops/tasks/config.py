@@ -7,7 +7,7 @@ from invoke.context import Context
 from cn_ops.tasks.guard import command, help_of
 
 
-@command(help=help_of("stack", "json", schema="print the JSON Schema of cn_ops.yaml, for editors"))
+@command(reads=True, help=help_of("stack", "json", schema="print the JSON Schema of cn_ops.yaml, for editors"))
 def config(context: Context, stack: str = "", schema: bool = False, json: bool = False) -> None:
     """Show the settings in effect and where each comes from; secrets are masked.
 

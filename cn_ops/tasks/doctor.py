@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from cn_ops.tasks.guard import command, help_of
+from cn_ops.tasks.guard import command, ending_with, help_of
 
 
 @command(
+    reads=True,
     help=help_of(
         "stack", "json", measure="dump the live database with each preset, throw it away, and recommend one"
     ),
@@ -20,8 +21,6 @@ def doctor(context: Context, measure: bool = False, stack: str = "", json: bool 
       inv doctor --measure
       inv doctor --json
     """
-    from invoke.exceptions import Exit
-
     from cn_ops import doctor as looking
     from cn_ops.errors import ExitCode
     from cn_ops.model import Level
@@ -37,6 +36,7 @@ def doctor(context: Context, measure: bool = False, stack: str = "", json: bool 
         problems = [one for one in findings if one.level is Level.PROBLEM]
         measured = looking.measure(settings, choice, Phases(ready.progress)) if measure and not problems else ()
         best = looking.recommended(measured) if measured else ""
-    print_json(doctor_document(findings, measured, best)) if json else show(doctor_result(findings, measured, best))
-    if problems:
-        raise Exit(code=int(ExitCode.MISSING))
+    with ending_with(ExitCode.MISSING if problems else ExitCode.OK):
+        print_json(doctor_document(findings, measured, best)) if json else show(
+            doctor_result(findings, measured, best)
+        )

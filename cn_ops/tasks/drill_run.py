@@ -6,15 +6,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from invoke.exceptions import Exit
-
 from cn_ops.drill import DRILL_PHASES, drill, not_tried
 from cn_ops.drill_phases import DrillOptions, require_disposable, require_possible
 from cn_ops.errors import RUN_AGAIN, ExitCode, MissingError, OpsError, UsageError, saying
 from cn_ops.faults import SCENARIOS, Scenario
 from cn_ops.files import explained, publish_json
 from cn_ops.logs import log_to
-from cn_ops.model import DrillReport
+from cn_ops.model import DrillError, DrillReport
 from cn_ops.names import new_id
 from cn_ops.operation import Operation
 from cn_ops.report.failure import print_failure
@@ -22,6 +20,7 @@ from cn_ops.report.rehearsal import drill_result, scenario_table
 from cn_ops.report.summary import summary
 from cn_ops.report.terminal import fact_lines
 from cn_ops.settings import DrillSettings
+from cn_ops.tasks.guard import ending_with
 from cn_ops.tasks.setup import locked
 from cn_ops.tasks.show import print_json, show, stderr_console
 
@@ -81,12 +80,11 @@ def run_all_scenarios(stack: str, options: DrillOptions, *, as_json: bool) -> No
         error = reports[-1].error
         if error and error.exit_code == ExitCode.INTERRUPTED:
             break  # whoever pressed Ctrl-C did not mean this one scenario
-    if as_json:
-        print_json({"scenarios": [summary(one) for one in reports]})
-    else:
-        show(scenario_table(reports))
-    if any(one.error for one in reports):
-        raise Exit(code=max(one.error.exit_code for one in reports if one.error))
+    with ending_with(max((one.error.exit_code for one in reports if one.error), default=0)):
+        if as_json:
+            print_json({"scenarios": [summary(one) for one in reports]})
+        else:
+            show(scenario_table(reports))
 
 
 def _kill_first(stack: str, options: DrillOptions) -> None:
@@ -148,21 +146,19 @@ def _show_plan(operation: Operation, scenario: Scenario, options: DrillOptions, 
 
 
 def _show_report(report: DrillReport, path: Path, *, as_json: bool) -> None:
-    if as_json:
-        print_json(summary(report))
-    else:
-        show(drill_result(report, path))
-    if report.error:
-        failure = OpsError(
-            report.error.message,
-            hint=report.error.hint,
-            state=report.error.database_state,
-            evidence=report.error.evidence,
-        )
-        console = stderr_console()
-        print_failure(console, failure)
-        console.print(_where_to_look(report.stack), style="dim")
-        raise Exit(code=report.error.exit_code)
+    with ending_with(report.error.exit_code if report.error else 0):
+        try:
+            print_json(summary(report)) if as_json else show(drill_result(report, path))
+        finally:
+            if report.error:
+                _show_error(report.error, report.stack)
+
+
+def _show_error(error: DrillError, stack: str) -> None:
+    failure = OpsError(error.message, hint=error.hint, state=error.database_state, evidence=error.evidence)
+    console = stderr_console()
+    print_failure(console, failure)
+    console.print(_where_to_look(stack), style="dim")
 
 
 def _where_to_look(stack: str) -> str:

@@ -16,32 +16,30 @@ from invoke.tasks import task
 from cn_ops.errors import RUN_AGAIN, UNCHANGED, ExitCode, Interrupted, OperationFailed, OpsError, UsageError
 
 P = ParamSpec("P")
-# The tasks that only look.
-READING = ("backups", "compare", "config", "doctor", "logs", "status")
 ON_RECORD = "what it changed, if anything, is on record: `inv stack.status` shows it"
 
 
-def guarded(body: Callable[P, None]) -> Callable[P, None]:
-    """Run a task's body so that it ends as docs/reference/exit-codes.md says."""
+def guarded(body: Callable[P, None], *, reads: bool = False) -> Callable[P, None]:
+    """Run a task's body so that it ends as docs/reference/exit-codes.md says; one that ``reads`` changes nothing."""
 
     @functools.wraps(body)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         as_json = bool(options.get("json", False))
-        reads = body.__name__ in READING or bool(options.get("dry_run", False))
+        looks = reads or bool(options.get("dry_run", False))
         try:
             with _terminable():
-                _refuse_what_does_nothing(arguments)
+                _refuse_invokes_dry(arguments)
                 body(*arguments, **options)
         except OpsError as error:
             # Whoever knows better has said so already.
-            error.with_state(UNCHANGED if reads else ON_RECORD)
+            error.with_state(UNCHANGED if looks else ON_RECORD)
             _fail(error.with_hint(RUN_AGAIN), as_json=as_json)
         except KeyboardInterrupt:
             _fail(
                 Interrupted(
                     "interrupted",
-                    state=UNCHANGED if reads else "what was under way is on record if it changed something",
-                    hint="" if reads else "`inv heal`, or the next command, finishes or undoes what was left",
+                    state=UNCHANGED if looks else "what was under way is on record if it changed something",
+                    hint="" if looks else "`inv heal`, or the next command, finishes or undoes what was left",
                 ),
                 as_json=as_json,
             )
@@ -57,21 +55,14 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _refuse_what_does_nothing(arguments: tuple[object, ...]) -> None:
-    """Raise ``UsageError`` for options of Invoke's own that look as if they kept a task from doing what it does."""
-    config = arguments[0].config if arguments and isinstance(arguments[0], Context) else None
-    if config is None:
-        return
-    for option, given, instead in (
-        ("--dry", config.run.dry, "--dry-run"),
-        ("--command-timeout", config.timeouts.command, "`timeout --signal=TERM 1h inv …`"),
-    ):
-        if given:
-            raise UsageError(
-                f"{option} is an option of Invoke's own, and means nothing to cn-ops",
-                state="nothing was changed",
-                hint=f"use {instead}, or leave it out",
-            )
+def _refuse_invokes_dry(arguments: tuple[object, ...]) -> None:
+    """Raise ``UsageError`` for Invoke's own way of doing nothing: cn-ops would do it all the same."""
+    if arguments and isinstance(arguments[0], Context) and arguments[0].config.run.dry:
+        raise UsageError(
+            "--dry is an option of Invoke's own, and means nothing to cn-ops",
+            state=UNCHANGED,
+            hint="use --dry-run, or leave it out",
+        )
 
 
 @contextmanager
@@ -91,14 +82,37 @@ def _terminable() -> Iterator[None]:
             signal.signal(one, handler)
 
 
+@contextmanager
+def ending_with(code: int) -> Iterator[None]:
+    """End with this code after the block has printed a result; one that cannot be printed hides no other failure."""
+    try:
+        yield
+    except OpsError as error:
+        if not code:
+            raise
+        _print(error)
+    except BrokenPipeError:
+        if not code:
+            raise
+    if code:
+        raise Exit(code=code)
+
+
+def _print(error: OpsError) -> None:
+    from cn_ops.report.failure import print_failure
+    from cn_ops.tasks.show import stderr_console
+
+    print_failure(stderr_console(), error)
+
+
 def _fail(error: OpsError, *, as_json: bool) -> NoReturn:
-    from cn_ops.report.failure import failure_document, print_failure
-    from cn_ops.tasks.show import print_json, stderr_console
+    from cn_ops.report.failure import failure_document
+    from cn_ops.tasks.show import print_json
 
     if as_json:
         with suppress(OpsError, OSError):  # where nothing can be printed, the exit code says it
             print_json(failure_document(error))
-    print_failure(stderr_console(), error)
+    _print(error)
     raise Exit(code=int(error.exit_code))
 
 
@@ -127,11 +141,11 @@ def _leave_quietly() -> NoReturn:
     raise Exit(code=int(ExitCode.FAILED))
 
 
-def command(**options: Any) -> Callable[[Callable[P, None]], Any]:
+def command(*, reads: bool = False, **options: Any) -> Callable[[Callable[P, None]], Any]:
     """Make a guarded task, without the one-letter options that Invoke makes up: each task would have others."""
 
     def made(body: Callable[P, None]) -> Any:
-        return task(auto_shortflags=False, **options)(guarded(body))
+        return task(auto_shortflags=False, **options)(guarded(body, reads=reads))
 
     return made
 

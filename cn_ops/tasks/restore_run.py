@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from cn_ops.beside import databases_beside, drop_beside, newest_previous, require_live
+from cn_ops.errors import UNCHANGED
 from cn_ops.heal import heal
 from cn_ops.names import Beside
 from cn_ops.postgres.server_lock import server_lock
 from cn_ops.record import on_record
 from cn_ops.restore import undo_restore
+from cn_ops.restore_plan import HEALED_ONLY, not_unchanged
 from cn_ops.tasks.setup import confirmed, locked
 from cn_ops.tasks.show import print_json, show
 
@@ -16,7 +18,7 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
     """Drop what earlier restores left beside the live database."""
     with locked("restore --finish", stack) as operation:
         operation.require_server()
-        kept = on_record(operation)
+        kept, left = on_record(operation), operation.journal.read()
         if not dry_run:
             heal(operation)
         names = [name for kind in (Beside.PREVIOUS, Beside.INCOMING) for name in databases_beside(operation, kind)]
@@ -27,7 +29,8 @@ def run_finish(stack: str, *, yes: bool, as_json: bool, dry_run: bool) -> None:
             require_live(operation)
         if names and not dry_run:
             require_live(operation)
-            confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
+            with not_unchanged(HEALED_ONLY if left else UNCHANGED):
+                confirmed(operation, f"dropping {', '.join(names)} destroys what is in there", yes=yes)
             with server_lock(operation.stack, operation.database), operation.phases.phase("drop") as step:
                 require_live(operation)  # it may be gone since somebody was asked
                 drop_beside(operation, names)

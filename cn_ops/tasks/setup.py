@@ -102,7 +102,7 @@ def confirmed(operation: Operation, what: str, *, yes: bool) -> None:
         return
     name = operation.database
     hint = f"type the database's name ({name}), or run it again with --yes"
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stderr and sys.stdin.isatty()):
         raise UsageError(f"{what}: that needs a confirmation", state="nothing was changed", hint=hint)
     sys.stderr.write(f"{what}.\nType the database's name to go on: ")
     sys.stderr.flush()

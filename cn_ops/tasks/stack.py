@@ -81,7 +81,7 @@ def down(
         show(f"would stop: {', '.join(running) or 'nothing'}; the data would be {'removed' if volumes else 'kept'}")
 
 
-@command(help=help_of("stack", "json"))
+@command(reads=True, help=help_of("stack", "json"))
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show the services, and whether a killed command left something to heal.
 
@@ -127,7 +127,7 @@ def seed(
         show(_seeded(seeded.document) if seeded else "no seed command is set", *([invited] if invited else []))
 
 
-@command(help=help_of("stack", "json", lines="how many lines of each service"))
+@command(reads=True, help=help_of("stack", "json", lines="how many lines of each service"))
 def logs(context: Context, stack: str = "", lines: str = "100", json: bool = False) -> None:
     """Show the last lines that the services logged.
 
@@ -191,8 +191,8 @@ def _show_status(settings: Settings, stack: Stack, *, as_json: bool, disposable:
 
 def _unfinished(settings: Settings, stack: Stack) -> tuple[str | None, str]:
     """Return what is on record, if anything, and what becomes of it."""
-    from cn_ops.errors import LockHeld, OperationFailed
-    from cn_ops.files import lock
+    from cn_ops.errors import OperationFailed
+    from cn_ops.files import lock_holder
     from cn_ops.journal import Journal
     from cn_ops.operation import journal_path, lock_path
 
@@ -202,9 +202,8 @@ def _unfinished(settings: Settings, stack: Stack) -> tuple[str | None, str]:
         return error.message, "set right by hand what runs, then remove that file"
     if left is None:
         return None, ""
-    try:
-        with lock(lock_path(settings, stack), "stack.status"):
-            heals = "`inv heal` finishes or undoes it"
-    except LockHeld:
-        heals = "it is under way"
+    holder = lock_holder(lock_path(settings, stack))
+    heals = (
+        f"`{holder.operation}` (process {holder.pid}) is at work" if holder else "`inv heal` finishes or undoes it"
+    )
     return f"{left.operation} (process {left.pid})", heals

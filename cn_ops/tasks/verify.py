@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from cn_ops.tasks.guard import command, help_of
+from cn_ops.tasks.guard import command, ending_with, help_of
 
 
 @command(
@@ -48,6 +48,7 @@ def verify(
 
 
 @command(
+    reads=True,
     help=help_of(
         "stack",
         "json",
@@ -70,8 +71,6 @@ def compare(
       inv compare
       inv compare --dump=20261124-030000 --database=cn__incoming_20261124-031500
     """
-    from invoke.exceptions import Exit
-
     from cn_ops.errors import ExitCode, UsageError
     from cn_ops.report.documents import comparison_document
     from cn_ops.report.terminal import comparison_result
@@ -89,8 +88,8 @@ def compare(
         )
     with prepared(stack) as ready:
         subject, comparison = run_compare(ready, dump, database or "", dsn or "")
-    print_json(comparison_document(subject.database, subject.dump, comparison)) if json else show(
-        comparison_result(comparison)
-    )
-    if not comparison.equal:
-        raise Exit(code=int(ExitCode.NOT_EQUAL))
+    with ending_with(ExitCode.OK if comparison.equal else ExitCode.NOT_EQUAL):
+        if json:
+            print_json(comparison_document(subject.database, subject.dump, comparison))
+        else:
+            show(comparison_result(comparison))

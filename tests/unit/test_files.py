@@ -246,3 +246,48 @@ def test_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         files.lock(tmp_path / "the.lock", "x"),
     ):
         pytest.fail("it was opened")
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that is mounted to be read only: root may write to everything else."""
+    really = os.open
+
+    def open_(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return really(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", open_)
+
+
+def test_lock_on_a_read_only_file_system_keeps_out_whoever_writes_elsewhere(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = tmp_path / "the.lock"
+    with files.lock(path, "prune"):
+        request.getfixturevalue("read_only")
+        with pytest.raises(LockHeld, match="prune"), files.lock(path, "restore", reading=True):
+            pytest.fail("both hold it")
+    with files.lock(path, "restore", reading=True), pytest.raises(LockHeld), files.lock(path, "x", reading=True):
+        pytest.fail("both hold it")
+
+
+@pytest.mark.usefixtures("read_only")
+def test_lock_that_was_never_there_holds_nothing_on_a_read_only_file_system(tmp_path: Path) -> None:
+    with files.lock(tmp_path / "the.lock", "restore", reading=True):
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="Read-only"), files.lock(tmp_path / "the.lock", "backup"):
+        pytest.fail("it was opened")
+
+
+def test_holder_of_a_lock_is_known_without_touching_it(tmp_path: Path) -> None:
+    path = tmp_path / "the.lock"
+    assert files.lock_holder(path) is None
+    with files.lock(path, "backup"):
+        holder = files.lock_holder(path)
+        assert holder is not None
+        assert (holder.pid, holder.operation) == (os.getpid(), "backup")
+    assert files.lock_holder(path) is None
+    path.write_text(json.dumps({"pid": 2**22 + 1, "operation": "killed", "since": ""}))
+    assert files.lock_holder(path) is None

@@ -296,6 +296,18 @@ def test_draft_that_is_not_published_leaves_nothing(
     assert names(tmp_path) == set()
 
 
+def test_interruption_after_publishing_says_that_there_is_a_generation(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with draft(tmp_path, PREFIX, NOW) as made:
+            publish(made)
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as failed:
+        interrupted()
+    assert "is complete" in failed.value.state
+    assert len(read_catalogue(tmp_path, PREFIX).complete) == 1
+
+
 @pytest.mark.parametrize("point", ["globals", "dump", "folder", "manifest"])
 def test_failure_while_publishing_leaves_nothing(point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"globals": 0, "dump": 1}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cn_ops.model import Catalogue, Generation
-from cn_ops.retention import Keep, decide, made_at
+from cn_ops.retention import Keep, decide, fallen, made_at
 from tests.support.generations import catalogue, generation
 
 ALIKE = st.just(1000)
@@ -198,3 +200,33 @@ def test_keeping_none_is_refused(keep: int) -> None:
 
 def test_empty_folder_needs_no_decision() -> None:
     assert decide(catalogue(), Keep(1)).decisions == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ((100, 100), None),
+        ((5, 100), (5, 100)),
+        ((5, 5, 100), (5, 100)),  # a second one of the same little does not hide it
+        ((99, 5, 100), None),  # it came back
+        ((90, 10, 90, 1000), (90, 1000)),  # what came back was less
+    ],
+)
+def test_fall_is_told_as_long_as_what_was_lost_is_not_back(
+    rows: tuple[int, ...], told: tuple[int, int] | None
+) -> None:
+    made = [generation(f"202611{24 - day:02}-030000", rows=count) for day, count in enumerate(rows)]
+    said = fallen(catalogue(*made), 0.5)
+    assert (said is None) == (told is None)
+    if told:
+        assert said is not None
+        assert re.findall(r"(?:is|was) (\d+)", said) == [str(one) for one in told]
+
+
+def test_generations_of_another_cluster_are_no_fall() -> None:
+    ours = generation("20261124-030000", rows=5)
+    theirs = generation("20261123-030000", rows=100)
+    assert theirs.manifest
+    other = replace(theirs, manifest=replace(theirs.manifest, system_identifier="another"))
+    assert fallen(catalogue(ours, other), 0.5) is None
+    assert fallen(catalogue(ours, theirs), 0.5)

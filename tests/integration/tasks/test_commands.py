@@ -171,7 +171,8 @@ def test_status_tells_what_is_under_way_from_what_was_killed(shared_ledger: Node
         journal.write(Intent("restore", pid=7, stopped=LEDGER_WRITERS))
         assert "`inv heal` finishes or undoes it" in shared_ledger.ok("stack.status")
         with shared_ledger.operation("restore"):
-            assert "restore (process 7); it is under way" in shared_ledger.ok("stack.status")
+            said = " ".join(shared_ledger.ok("stack.status").split())
+            assert f"restore (process 7); `restore` (process {os.getpid()}) is at work" in said
         journal.path.write_text("{")
         said = shared_ledger.ok("stack.status")
         assert f"the journal {journal.path} cannot be understood" in " ".join(said.split())
@@ -189,4 +190,4 @@ def test_healing_tells_of_a_server_that_it_starts(ledger: Node) -> None:
     ledger.ok("stack.down")
     done = ledger.run("heal")
     assert done.returncode == 0
-    assert f"the server {LEDGER_SERVER} did not run: it is started and stays up" in " ".join(done.stderr.split())
+    assert f"the server {LEDGER_SERVER} did not run: it is started" in " ".join(done.stderr.split())

@@ -15,9 +15,7 @@ FULL = Path("/dev/full")  # every write fails, as on a full disk
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
-@pytest.mark.parametrize(
-    ("options", "meant"), [(["--dry"], "--dry-run"), (["-R"], "--dry-run"), (["-T", "9"], "timeout")]
-)
+@pytest.mark.parametrize(("options", "meant"), [(["--dry"], "--dry-run"), (["-R"], "--dry-run")])
 def test_option_of_invoke_that_would_do_nothing_is_refused(
     options: list[str], meant: str, shared_ledger: Node
 ) -> None:
@@ -33,8 +31,10 @@ def test_option_of_invoke_that_would_do_nothing_is_refused(
 
 def test_no_option_has_a_letter_that_means_something_else_in_another_command(shared_ledger: Node) -> None:
     before = shared_ledger.backup_files()
-    assert shared_ledger.run("prune", "-t").returncode != 0
-    assert shared_ledger.run("restore", "-d", "latest").returncode != 0
+    for arguments in (["prune", "-t"], ["restore", "-d", "latest"]):
+        done = shared_ledger.run(*arguments)
+        assert done.returncode != 0
+        assert f"No idea what '{arguments[1]}' is!" in done.stderr
     assert shared_ledger.backup_files() == before
 
 
@@ -59,6 +59,29 @@ def test_result_that_cannot_be_written_is_told_and_was_reached(options: list[str
     assert "the command itself came to its end" in done.stderr
     assert "Traceback" not in done.stderr
     assert shared_ledger.backup_files() > before
+
+
+@needs_full
+def test_failure_is_told_when_its_result_cannot_be_written(ledger: Node) -> None:
+    """Exit code and error are the drill's own."""
+    ledger.change({"drill": {"seed": ["false"]}})
+    with FULL.open("w") as full:
+        done = ledger.run("drill", stdout=full)
+    assert done.returncode == ledger.summary()["error"]["exit_code"] == ExitCode.FAILED
+    assert ledger.summary()["error"]["message"] in " ".join(done.stderr.split())
+    assert "the result cannot be written" in done.stderr
+
+
+def test_closed_input_is_nobody_to_ask(shared_ledger: Node) -> None:
+    shared_ledger.change({"stack": {"disposable": False}})
+    argv = ["sh", "-c", 'exec "$@" <&-', "sh", *shared_ledger.argv("stack.down", "--volumes")]
+    try:
+        done = subprocess.run(argv, cwd=shared_ledger.folder, capture_output=True, text=True, timeout=90, check=False)
+    finally:
+        shared_ledger.change({"stack": {"disposable": True}})
+    assert done.returncode == ExitCode.USAGE
+    assert "that needs a confirmation" in done.stderr
+    assert shared_ledger.content()["ledger.entries"]
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

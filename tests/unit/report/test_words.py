@@ -57,3 +57,10 @@ def test_value_of_a_pair_is_whole() -> None:
     stream = io.StringIO()
     output(Console(file=stream, width=30), pairs([("dump", PATH), ("took", "2 s")]))
     assert stream.getvalue().splitlines() == [f"dump  {PATH}", "took  2 s"]
+
+
+def test_style_of_the_label_is_its_own() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system="standard")
+    console.print(Words(Text("one"), Text("error: ", "bold red")), crop=False)
+    assert stream.getvalue() == "\x1b[1;31merror: \x1b[0mone\n"
