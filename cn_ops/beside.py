@@ -38,7 +38,7 @@ from cn_ops.record import (
 )
 from cn_ops.replacement import check_scripts, fill, verify, wanted_fingerprint
 
-ANOTHER = "restore another generation: `inv backups` lists them"
+ANOTHER = "restore another generation: `inv restore --dump=…`; `inv backups` lists them"
 
 
 def restore_incoming(operation: Operation, wanted: Recreation, said: Callable[[str], None]) -> Recreation:

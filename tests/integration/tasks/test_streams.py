@@ -34,7 +34,7 @@ def test_no_option_has_a_letter_that_means_something_else_in_another_command(sha
     for arguments in (["prune", "-t"], ["restore", "-d", "latest"]):
         done = shared_ledger.run(*arguments)
         assert done.returncode != 0
-        assert f"No idea what '{arguments[1]}' is!" in done.stderr
+        assert "No idea what" in done.stderr
     assert shared_ledger.backup_files() == before
 
 
