@@ -163,6 +163,7 @@ def back_up(operation: Operation, scenario: Scenario, measured: Measured) -> tup
             made = tuple(backup(replace(operation, phases=Phases(Within(step)))) for _ in range(count))[::-1]
         except OpsError as error:
             error.state = ""  # what a backup says is of generations, and not of the database
+            error.hint = "" if isinstance(error, Interrupted) else error.hint
             raise
         measured.dump = made[-1].dump
         measured.baseline_rows = made[-1].manifest.counted_rows

@@ -102,9 +102,8 @@ def _heal_database(operation: Operation, recorded: Recreation) -> str:
             f"restored here, `inv restore --dump={shlex.quote(recorded.dump)}` does it"
         )
         return "left the databases of another cluster alone"
-    with folder_lock(
-        operation.settings.backup.directory, operation.name, reading=True
-    ):  # nobody may prune the dump now
+    # Nobody may prune the dump now.
+    with folder_lock(operation.settings.backup.directory, operation.name, reading=True):
         # What came in beside is finished or dropped while others may back up: a live database that is whole stays so.
         state = settle(operation)
         if not speaks_of(operation, recorded):

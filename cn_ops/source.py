@@ -79,9 +79,7 @@ def find_source(
         raise UsageError(
             f"--dump={wanted!r} is neither `latest`, nor the id of a generation, nor a file",
             state=UNCHANGED,
-            hint=f"the newest ids: {', '.join(known)}"
-            if known
-            else f"{catalogue.directory} holds no complete generation",
+            hint=f"the newest ids: {', '.join(known)}" if known else f"none is complete in {catalogue.directory}",
         )
     found = Source(generation.dump, generation)
     require_whole(found)

@@ -201,9 +201,8 @@ class ServerStack(LocalTools):
             version = self.server_version()
         except OpsError:  # a server that is lost is no reason not to prove a backup
             version = self.tools.version("psql")
-        with throwaway(
-            self._settings, self._scratch_home, bin_dir=self._binaries(version), user=SCRATCH_ROLE
-        ) as server:
+        binaries = self._binaries(version)
+        with throwaway(self._settings, self._scratch_home, bin_dir=binaries, user=SCRATCH_ROLE) as server:
             yield server
 
     def end_scratch(self) -> bool:

@@ -37,6 +37,7 @@ def doctor(context: Context, measure: bool = False, stack: str = "", json: bool 
         measured = looking.measure(settings, choice, Phases(ready.progress)) if measure and not problems else ()
         best = looking.recommended(measured) if measured else ""
     with ending_with(ExitCode.MISSING if problems else ExitCode.OK):
-        print_json(doctor_document(findings, measured, best)) if json else show(
-            doctor_result(findings, measured, best)
-        )
+        if json:
+            print_json(doctor_document(findings, measured, best))
+        else:
+            show(doctor_result(findings, measured, best))

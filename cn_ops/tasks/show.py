@@ -99,6 +99,7 @@ def _result() -> Iterator[TextIO]:
         yield stream
         stream.flush()
     except BrokenPipeError:
+        silence(stream)
         raise
     except OSError as error:
         silence(stream)

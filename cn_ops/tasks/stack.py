@@ -203,7 +203,6 @@ def _unfinished(settings: Settings, stack: Stack) -> tuple[str | None, str]:
     if left is None:
         return None, ""
     holder = lock_holder(lock_path(settings, stack))
-    heals = (
-        f"`{holder.operation}` (process {holder.pid}) is at work" if holder else "`inv heal` finishes or undoes it"
-    )
+    at_work = f"`{holder.operation}` (process {holder.pid}) is at work" if holder else ""
+    heals = at_work or "`inv heal` finishes or undoes it"
     return f"{left.operation} (process {left.pid})", heals
