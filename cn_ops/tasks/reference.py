@@ -49,11 +49,11 @@ With `--json` a failure is a document as well: `error` with `message`, `state` (
 (what to do), `evidence` (a tool's last lines) and `exit_code`. A drill that has begun prints its
 [summary](summary.md) instead, whose `error` says the same and names the phase.
 
-SIGTERM, and SIGHUP unless it is ignored (`nohup`), end a command the way Ctrl-C does: what it had begun is ended or left
-on record, and the code is 130.
+SIGTERM, and SIGHUP unless it is ignored (`nohup`), end a command the way Ctrl-C does: what it had begun is ended or
+left on record, and the code is 130.
 
-A command that did what it was to do, and whose result cannot be written (a full disk, a reader such as `head` that has
-left), ends with 1. Progress that cannot be written ends nothing. Of a failure the code is the failure's own.
+A command that did what it was to do, and whose result cannot be written (a full disk, a reader such as `head` that
+has left), ends with 1. Progress that cannot be written ends nothing. Of a failure the code is the failure's own.
 """
 
 _SUMMARY = f"""\
