@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
@@ -53,10 +53,11 @@ def backup(operation: Operation, *, clock: Clock = now) -> BackupResult:
             held.enter_context(server_lock(operation.stack, operation.database, shared=True))
             end_left_sessions(operation)
             began = clock()
-            _require_newest(operation, began)
+            earlier = read_catalogue(settings.directory, settings.prefix).of(operation.database, None).complete
+            _require_newest(operation, earlier, began)
         with draft(settings.directory, settings.prefix, began) as made:
             manifest, fingerprint = _dump(operation, made, clock)
-            _warn_of_another_cluster(operation, manifest)
+            _warn_of_another_cluster(operation, earlier, manifest)
             _read_back(operation, made, manifest)
             with operation.phases.phase("publish") as step:
                 dump = made.publish(manifest, fingerprint)
@@ -127,9 +128,9 @@ def _dump(operation: Operation, made: Draft, clock: Clock) -> tuple[Manifest, Fi
         return manifest, fingerprint
 
 
-def _require_newest(operation: Operation, now: datetime) -> None:
+def _require_newest(operation: Operation, earlier: Sequence[Generation], now: datetime) -> None:
     """Raise ``OperationFailed`` when a generation would not be the newest of its database, and be pruned as old."""
-    newest = max(map(made_at, _earlier(operation)), default=now)
+    newest = max(map(made_at, earlier), default=now)
     if newest > now:
         raise OperationFailed(
             f"it is {_stamp(now)} here, and the newest generation of {operation.database!r} was made at "
@@ -138,20 +139,14 @@ def _require_newest(operation: Operation, now: datetime) -> None:
         )
 
 
-def _warn_of_another_cluster(operation: Operation, manifest: Manifest) -> None:
+def _warn_of_another_cluster(operation: Operation, earlier: Sequence[Generation], manifest: Manifest) -> None:
     """Say that no earlier generation is of this cluster: a server that was made anew is empty, and looks healthy."""
-    alike = [one.manifest for one in _earlier(operation) if one.manifest]
+    alike = [one.manifest for one in earlier if one.manifest]
     if alike and all(one.system_identifier != manifest.system_identifier for one in alike):
         operation.phases.warn(
             f"no earlier generation of {manifest.database!r} is of this cluster: it is another server, or one that "
             f"was made anew; the newest, {alike[0].id}, has {alike[0].rows} rows, this one {manifest.rows}"
         )
-
-
-def _earlier(operation: Operation) -> tuple[Generation, ...]:
-    """Return the complete generations of the live database's name, newest first."""
-    settings = operation.settings.backup
-    return read_catalogue(settings.directory, settings.prefix).of(operation.database, None).complete
 
 
 def _probes(settings: ProbeSettings) -> tuple[Probe, ...]:

@@ -119,10 +119,10 @@ def not_unchanged(changed: str) -> Iterator[None]:
 
 
 def _warn_of_latest(operation: Operation) -> None:
-    settings, database = operation.settings.backup, operation.database
-    for warning in passed_over(settings, database):
+    settings = operation.settings.backup
+    catalogue = read_catalogue(settings.directory, settings.prefix).of(operation.database, None)
+    for warning in passed_over(catalogue):
         operation.phases.warn(warning)
-    catalogue = read_catalogue(settings.directory, settings.prefix).of(database, None)
     if fall := fallen(catalogue, settings.suspicious_share):
         operation.phases.warn(f"{fall}: was something lost before it was backed up? `inv backups` lists older ones")
 

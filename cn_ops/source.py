@@ -11,7 +11,7 @@ from cn_ops.errors import UNCHANGED, OperationFailed, UsageError, VerificationFa
 from cn_ops.files import explained
 from cn_ops.generations import find_generation, generation_of, read_catalogue
 from cn_ops.manifest import read_fingerprint
-from cn_ops.model import Generation, GenerationState, Manifest
+from cn_ops.model import Catalogue, Generation, GenerationState, Manifest
 from cn_ops.postgres.archive import Archive, Header, check_file, read_header, read_in_full
 from cn_ops.postgres.database import major, server_version
 from cn_ops.postgres.session import maintenance_database, session
@@ -97,9 +97,9 @@ def require_whole(source: Source) -> None:
         )
 
 
-def passed_over(settings: BackupSettings, database: str, cluster: str | None = None) -> Iterator[str]:
-    """Say of what `latest` passes over that it is damaged: it is older than it seems."""
-    for one in read_catalogue(settings.directory, settings.prefix).of(database, cluster).passed_over:
+def passed_over(catalogue: Catalogue) -> Iterator[str]:
+    """Say of what `latest` of a catalogue passes over that it is damaged: it is older than it seems."""
+    for one in catalogue.passed_over:
         yield f"the newer generation {one.id} is damaged, and an older one is taken: {one.problem}"
 
 

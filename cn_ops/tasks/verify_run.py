@@ -63,7 +63,8 @@ def _of_stack(ready: Prepared, stack: Stack, dump: str, *, or_any: bool = False)
             with session(stack, maintenance_database(database)) as connection:
                 cluster = system_identifier(connection)
     if dump == "latest":
-        for warning in passed_over(settings.backup, database, cluster):
+        catalogue = read_catalogue(settings.backup.directory, settings.backup.prefix)
+        for warning in passed_over(catalogue.of(database, cluster)):
             ready.progress.warned(warning)
     return find_source(settings.backup, dump, Path.cwd(), database=database, cluster=cluster, or_any=or_any)
 
