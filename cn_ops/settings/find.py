@@ -48,6 +48,8 @@ def shown_name(cwd: Path, file: Path) -> str:
 def read_file(file: Path, name: str) -> str:
     """Return the text of a settings file; raises ``SettingsError`` for one that cannot be read as text."""
     try:
+        if file.is_fifo():  # opening it would wait for whoever writes to it
+            raise SettingsError([f"{name}: is a pipe, and not a file"])
         with file.open("rb") as stream:
             data = stream.read(LARGEST_BYTES + 1)
     except OSError as error:

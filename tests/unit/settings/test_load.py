@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,11 @@ def test_folder_reached_through_a_link_keeps_its_name(project: Project, tmp_path
     link = tmp_path / "link"
     link.symlink_to(project.folder)
     assert load(link, {}).settings.state == link / "s"
+
+
+def test_pipe_is_not_waited_for(project: Project) -> None:
+    os.mkfifo(project.file)
+    assert project.problems() == ["cn_ops.yaml: is a pipe, and not a file"]
 
 
 def test_file_that_is_a_folder_is_an_error(project: Project) -> None:
